@@ -1,0 +1,134 @@
+"""Evaluation: full games under a stated protocol, a mean with its interval, and the best game kept as an episode.
+
+Each game is the *first* one of a world of its own, seeded apart. Every game that is started is counted, so long games
+are not under-represented, and any of them can be replayed alone from its seed.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from typing import Protocol
+
+import numpy as np
+
+from sparring.agents.protocol import Evaluation
+from sparring.envs import episodes
+from sparring.envs import worlds as door
+from sparring.envs.episodes import Episode
+from sparring.envs.rollouts import Actor, Acts
+from sparring.envs.worlds import Array, World
+
+RESAMPLES = 10_000
+JUDGED = 2**32 - 1  # sets evaluation seeds apart from the training seeds, which are numbered by update
+AT_A_TIME = 64  # games side by side: bounds the memory of a large evaluation
+
+
+class Random:
+    """The uniform policy over `actions` actions: the floor of every comparison."""
+
+    def __init__(self, actions: int, seed: int) -> None:
+        self.actions = actions
+        self.random = np.random.default_rng(seed)
+
+    def act(self, obs: Array, *, greedy: bool = False) -> Acts[tuple[()]]:
+        """Any action, whatever is seen."""
+        return Acts(self.random.integers(self.actions, size=len(obs)), ())
+
+
+def interval(scores: Sequence[float]) -> tuple[float, float]:
+    """The 95 % bootstrap percentile interval of the mean (Efron & Tibshirani 1993, chapter 13)."""
+    sample = np.asarray(scores, float)
+    draws = np.random.default_rng(0).integers(len(sample), size=(RESAMPLES, len(sample)))
+    low, high = np.quantile(sample[draws].mean(1), [0.025, 0.975])
+    return float(low), float(high)
+
+
+def play(actor: Actor[tuple[object, ...]], world: World, games: int, seed: int) -> list[Episode]:
+    """Play `games` full games, game k from seed + k, and record them all."""
+    batches = [range(first, min(first + AT_A_TIME, games)) for first in range(0, games, AT_A_TIME)]
+    return [episode for batch in batches for episode in _side_by_side(actor, world, len(batch), seed + batch[0])]
+
+
+def _side_by_side(actor: Actor[tuple[object, ...]], world: World, games: int, seed: int) -> list[Episode]:
+    """One game in each of `games` worlds; those that are over idle until the last one ends."""
+    protocol, spec = asdict(door.protocol_of(world)), episodes.spec_of(world)
+    worlds = door.build(world, training=False, count=games)
+    obs, _ = worlds.reset(seed=seed)
+    actions: list[list[int]] = [[] for _ in range(games)]
+    rewards: list[list[float]] = [[] for _ in range(games)]
+    checksums = [[episodes.checksum(first)] for first in obs]
+    playing = np.ones(games, bool)
+    while playing.any():
+        chosen = actor.act(obs).actions
+        obs, earned, terminated, truncated, info = worlds.step(chosen)
+        over = terminated | truncated
+        for k in np.flatnonzero(playing):
+            actions[k].append(int(chosen[k]))
+            rewards[k].append(float(earned[k]))
+            checksums[k].append(episodes.checksum(info["final_obs"][k] if over[k] else obs[k]))
+        playing &= ~over
+    worlds.close()
+    return [
+        Episode(
+            world,
+            protocol,
+            spec,
+            seed + k,
+            np.array(actions[k], np.int64),
+            np.array(rewards[k], np.float32),
+            np.array(checksums[k], np.uint32),
+        )
+        for k in range(games)
+    ]
+
+
+def evaluate(actor: Actor[tuple[object, ...]], world: World, *, games: int, seed: int) -> Evaluation:
+    """Mean score over full games with its 95 % interval, beside the uniform policy's on the same seeds."""
+    played = play(actor, world, games, seed)
+    scores = [episode.score for episode in played]
+    low, high = interval(scores)
+    random = random_scores(world, games, seed)
+    random_low, random_high = interval(random)
+    metrics = {
+        "score": float(np.mean(scores)),
+        "low": low,
+        "high": high,
+        "length": float(np.mean([len(episode.actions) for episode in played])),
+        "random": float(np.mean(random)),
+        "random_low": random_low,
+        "random_high": random_high,
+    }
+    protocol = {
+        "env": world.env,
+        **asdict(door.protocol_of(world)),
+        "full_games": True,
+        "games": games,
+        "seeds": [seed, seed + games - 1],
+        "policy": "stochastic",
+        "interval": "95 % bootstrap over games",
+    }
+    return Evaluation(metrics, protocol, scores, sorted(played, key=lambda episode: -episode.score)[:1])
+
+
+class Learner(Protocol):
+    """Whoever can send a player."""
+
+    def player(self, seed: int) -> Actor[tuple[object, ...]]:
+        """The present policy with dice of its own."""
+
+
+def judge(world: World, *, games: int, seed: int) -> Callable[[Learner], Evaluation]:
+    """What an Experiment needs: an evaluation that rolls its own dice, and plays games no training run has seen."""
+    apart = int(np.random.SeedSequence([seed, JUDGED]).generate_state(1)[0] >> 2)
+    return lambda learner: evaluate(learner.player(apart), world, games=games, seed=apart)
+
+
+@functools.cache
+def random_scores(world: World, games: int, seed: int) -> list[float]:
+    """The uniform policy's scores on the same seeds; played once a process."""
+    worlds = door.build(world, training=False, count=1)
+    actions = int(worlds.single_action_space.n)  # type: ignore[attr-defined]
+    worlds.close()
+    return [episode.score for episode in play(Random(actions, seed), world, games, seed)]

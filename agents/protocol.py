@@ -1,0 +1,96 @@
+"""Three nouns: an Algorithm learns, a Source gives it experience, an Experiment is both and a way to judge.
+
+The runner (`sparring.runners.train`) knows nothing else, which is why it can drive a policy gradient, a game between
+two networks and a data set alike. An algorithm never sees a loop, a file or a tracker; it returns its metrics.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+from sparring.envs.episodes import Episode
+from sparring.envs.errors import BadInputError
+from sparring.envs.rollouts import Metrics, Report
+
+Batch = TypeVar("Batch")
+Batch_contra = TypeVar("Batch_contra", contravariant=True)
+
+
+class Stateful(Protocol):
+    """Torch's own convention: whatever must survive a crash. States hold tensors and plain Python values only."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that distinguishes this object from a freshly built one."""
+
+    def load_state_dict(self, state: dict[str, Any], /) -> Any:
+        """Become the object that gave `state`."""
+
+
+class Algorithm(Protocol[Batch_contra]):
+    """Learns; never sees a loop, a file or a tracker."""
+
+    def update(self, batch: Batch_contra, /) -> Metrics:
+        """Learn from one batch; the returned metrics depend on nothing but the learning (no clock)."""
+
+    def parts(self) -> Mapping[str, Stateful]:
+        """All that must survive a crash, by name."""
+
+
+class Source(Stateful, Protocol[Batch]):
+    """Where experience comes from. Its state is cheap right after a reset, which is when the runner saves it."""
+
+    steps_per_draw: int
+
+    def reset(self, seed: int) -> None:
+        """Begin anew: what is drawn from here on depends on `seed` and on the algorithm only."""
+
+    def draw(self, algorithm: Any) -> Batch:
+        """The next batch; a world asks the algorithm to act, a data set ignores it."""
+
+    def report(self) -> Report:
+        """What happened during the last draw."""
+
+
+class Evaluation(NamedTuple):
+    """A judgement and its protocol, which is stored beside every number."""
+
+    metrics: Metrics  # flat names → numbers, such as score, low, high
+    protocol: Mapping[str, Any]  # everything that another must know to obtain the same number
+    scores: Sequence[float]  # the sample behind the interval
+    episodes: Sequence[Episode]  # games worth keeping, the best first
+
+
+class Experiment(NamedTuple):
+    """What the runner drives."""
+
+    algorithm: Any  # Algorithm[Batch]
+    source: Any  # Source[Batch]
+    evaluate: Callable[[Any], Evaluation]
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long, and how often what; everything that decides the learning is counted in updates, never in seconds."""
+
+    steps: int
+    """agent steps in the whole run (one step is one decision in one world)"""
+    save_every: int = 50
+    """updates between checkpoints; the games in progress start anew at each, so keep them many games apart"""
+    evaluate_every: int = 0
+    """updates between evaluations; 0: only at the end"""
+    games: int = 50
+    """full games that an evaluation plays"""
+
+    def __post_init__(self) -> None:
+        for name, least in (("steps", 1), ("save_every", 1), ("evaluate_every", 0), ("games", 2)):
+            if getattr(self, name) < least:
+                raise BadInputError(f"{name} is {getattr(self, name)}; it must be at least {least}")
+
+
+class Preset(NamedTuple):
+    """A ready-made Config and what to expect of it."""
+
+    summary: str
+    config: Any

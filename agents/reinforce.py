@@ -1,0 +1,170 @@
+"""REINFORCE: make each action as likely as the return that followed it deserves (Williams 1992).
+
+    ∇J(θ) = E[Σ_t ∇ log π_θ(a_t|s_t) (G_t − b(s_t))]        Sutton & Barto 2018, eq. 13.11
+    G_t   = Σ_k γ^k r_{t+k}                                  the discounted reward-to-go, until the game ends
+
+The baseline b leaves the expectation as it is and takes variance away:
+
+    none     b = 0
+    mean     b = the batch's mean return
+    value    b = V_θ(s_t), learned by min (V_θ(s_t) − G_t)² / 2
+
+A rollout stops after T steps, in the middle of some games. With a value baseline V stands for the return that was not
+seen; without one the return is what was seen, which makes the last steps look worse than they were: choose T many
+games long.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from sparring.agents import networks, returns
+from sparring.agents.evaluate import judge
+from sparring.agents.networks import ActorCritic, NetworkName
+from sparring.agents.policy import Counter, Dice, Policy, Remembered, log_prob_and_entropy
+from sparring.agents.protocol import Experiment, Preset, Schedule, Stateful
+from sparring.envs import worlds as door
+from sparring.envs.rollouts import Acts, Metrics, Rollout, Rollouts
+from sparring.envs.worlds import Array, World
+
+
+@dataclass(frozen=True)
+class Config:
+    """Hyper-parameters."""
+
+    schedule: Schedule
+    world: World
+    horizon: int = 512
+    """T: steps that every world plays between updates"""
+    network: NetworkName = "auto"
+    """auto takes the Nature network for images and an MLP for the rest"""
+    learning_rate: float = 1e-3
+    """of Adam"""
+    anneal: bool = True
+    """let the learning rate fall linearly to zero"""
+    gamma: float = 0.99
+    """γ: discount per step"""
+    baseline: Literal["none", "mean", "value"] = "value"
+    """b: what is taken from the return; see the equations of this module"""
+    standardise: bool = True
+    """divide each batch's advantages by their standard deviation, after taking away their mean"""
+    value_weight: float = 0.5
+    """weight of the value loss, with --baseline value"""
+    entropy_weight: float = 0.01
+    """weight of the entropy bonus"""
+    max_gradient_norm: float = 0.5
+    """global norm to which gradients are clipped"""
+    precision: networks.Precision = "fp32"
+    """bf16 halves the time of convolutions where the hardware has it"""
+
+
+class Reinforce:
+    """An Algorithm: a policy network (with a value head), Adam, and the dice that act."""
+
+    def __init__(
+        self, config: Config, network: ActorCritic, *, clip_reward: bool, updates: int, seed: int, device: str
+    ) -> None:
+        self.config = config
+        self.network = network.to(device)
+        self.optimiser = torch.optim.Adam(network.parameters(), lr=config.learning_rate)
+        self.dice = Dice(seed, device)
+        self.done = Counter()
+        self.updates = updates
+        self.clip_reward = clip_reward
+        self.device = device
+        self.policy = Policy(network, self.dice, device)
+
+    def act(self, obs: Array, *, greedy: bool = False) -> Acts[Remembered]:
+        """Observations [N, *obs] → actions [N]."""
+        return self.policy.act(obs, greedy=greedy)
+
+    def player(self, seed: int) -> Policy:
+        """The present policy with dice of its own."""
+        return Policy(self.network, Dice(seed, self.device), self.device)
+
+    def parts(self) -> Mapping[str, Stateful]:
+        """What must survive a crash."""
+        return {"network": self.network, "optimiser": self.optimiser, "dice": self.dice, "done": self.done}
+
+    def update(self, batch: Rollout[Remembered]) -> Metrics:
+        """One step up the estimated gradient."""
+        c = self.config
+        left = 1 - self.done.count / self.updates if c.anneal else 1.0
+        self.optimiser.param_groups[0]["lr"] = c.learning_rate * left
+        obs = torch.as_tensor(batch.obs[:-1], device=self.device).flatten(0, 1)
+        actions = torch.as_tensor(batch.actions, device=self.device).flatten()
+        targets = self.targets(batch).flatten()
+        logits, values = self.network(obs)
+        log_probs, entropy = log_prob_and_entropy(logits, actions)
+        advantages = targets - self.baseline(targets, values.detach())
+        if c.standardise:
+            advantages = (advantages - advantages.mean()) / (advantages.std() + 1e-8)
+        policy_loss = -(log_probs * advantages).mean()
+        value_loss = (values - targets).square().mean() / 2
+        value_weight = c.value_weight if c.baseline == "value" else 0.0
+        loss = policy_loss + value_weight * value_loss - c.entropy_weight * entropy.mean()
+        self.optimiser.zero_grad()
+        loss.backward()
+        norm = nn.utils.clip_grad_norm_(self.network.parameters(), c.max_gradient_norm)
+        self.optimiser.step()
+        self.done.count += 1
+        terms = torch.stack([policy_loss, value_loss, entropy.mean(), norm, targets.mean()]).tolist()
+        names = ("loss/policy", "loss/value", "policy/entropy", "gradient/norm", "return/mean")
+        return dict(zip(names, terms, strict=True))
+
+    def baseline(self, targets: Tensor, values: Tensor) -> Tensor:
+        """b(s_t) [B]."""
+        return {"none": torch.zeros_like(targets), "mean": targets.mean().expand_as(targets), "value": values}[
+            self.config.baseline
+        ]
+
+    @torch.no_grad()
+    def targets(self, batch: Rollout[Remembered]) -> Tensor:
+        """G_t [T, N]."""
+        to = self.device
+        rewards, ended, cut, values = (
+            torch.as_tensor(array, device=to)
+            for array in (batch.rewards, batch.terminated, batch.truncated, batch.memory.value)
+        )
+        rewards = rewards.sign() if self.clip_reward else rewards
+        last, cut_values = (self.network(torch.as_tensor(obs, device=to))[1] for obs in (batch.obs[-1], batch.cut_obs))
+        following = returns.next_values(values, last, cut, cut_values)
+        unseen = following if self.config.baseline == "value" else torch.zeros_like(following)
+        return returns.reward_to_go(rewards, ended, cut, unseen, self.config.gamma)
+
+
+PRESETS = {
+    "space-invaders": Preset(
+        "about five minutes on two cores: the oldest policy gradient on a real Atari game",
+        Config(
+            Schedule(steps=600_000, save_every=20),
+            World("ALE/SpaceInvaders-v5", "ppo2017", 32),
+            horizon=128,
+        ),
+    ),
+    "cartpole": Preset(
+        "half a minute; balances the pole for 500 steps",
+        Config(Schedule(steps=400_000, save_every=20), World("CartPole-v1", "gymnasium", 8), learning_rate=5e-3),
+    ),
+}
+
+
+def experiment(config: Config, *, seed: int, device: str) -> Experiment:
+    """REINFORCE on a vector of worlds."""
+    source: Rollouts[Remembered] = Rollouts(door.build(config.world, training=True), config.horizon)
+    spaces = source.worlds.single_observation_space, source.worlds.single_action_space
+    network = networks.build(config.network, *spaces, torch.Generator().manual_seed(seed), precision=config.precision)
+    algorithm = Reinforce(
+        config,
+        network,
+        clip_reward=door.protocol_of(config.world).clip_reward,
+        updates=-(-config.schedule.steps // source.steps_per_draw),
+        seed=seed,
+        device=device,
+    )
+    return Experiment(algorithm, source, judge(config.world, games=config.schedule.games, seed=seed))

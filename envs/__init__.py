@@ -1,0 +1,11 @@
+"""The worlds: where experience comes from.
+
+This floor imports no other floor and speaks numpy and gymnasium. `worlds` is the door through which every world is
+opened; `atari`, `control` and `probes` are the worlds; `rollouts` turns worlds into batches of experience; `episodes`
+saves games so that they can be replayed and proved. Importing this package registers our own worlds with Gymnasium,
+so `gym.make("sparring.envs:sparring/ProbeChoice-v0")` works from anywhere.
+"""
+
+from sparring.envs.probes import register_probes
+
+register_probes()

@@ -1,0 +1,144 @@
+"""Atari worlds on `ale_py.vector_env.AtariVectorEnv`: the emulators run in C++ threads, uint8 [N, 4, 84, 84] comes out.
+
+The vector class has sharp edges; this module keeps them in one place:
+
+* `episodic_life=True` restarts the whole game at every lost life, so it is never used. `life_loss_info=True`
+  reports the loss as `terminated` and plays on; whether the *game* ended shows only in `episode_frame_number`,
+  which falls back at a reset.
+* After a lost life `final_obs` is all zeros: `info["life_lost"]` tells those rows, and nobody bootstraps from them.
+* Reward clipping would lose the score for good, so rewards come out raw and the learner clips them.
+* Sticky actions default to 0 in the class and to 0.25 under the registered id, so they are always passed.
+* There is no way to save an emulator's state: games are identified by seed and actions instead (`episodes`).
+
+Known differences from Gymnasium's `AtariPreprocessing`, each with a test in tests/test_atari.py: FIRE comes before the
+idle frames; there are 0 to noop_max − 1 of them; the frame stack starts with zeros; the picture of the step that ends
+a game is the one before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import ale_py
+import gymnasium
+import numpy as np
+from ale_py.roms import get_rom_path
+from ale_py.vector_env import AtariVectorEnv
+from gymnasium.vector import AutoresetMode, VectorEnv, VectorWrapper
+
+from sparring.envs.worlds import Array, Protocol
+
+gymnasium.register_envs(ale_py)
+ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)
+
+WORLDS = {"ALE/SpaceInvaders-v5": "Atari 2600 Space Invaders: the real ROM, 84×84 grey frames, four stacked"}
+
+HALF_HOUR = 108_000  # frames at 60 Hz: the emulator's own cap
+FIVE_MINUTES = 18_000
+
+PROTOCOLS = {
+    protocol.name: protocol
+    for protocol in (
+        Protocol(
+            "ppo2017",
+            "Schulman et al. 2017 on NoFrameskip-v4; its random policy scores 148",
+            frame_skip=4,
+            max_frames=HALF_HOUR,
+            noop_max=30,
+            fire_reset=True,
+            life_loss=True,
+            clip_reward=True,
+        ),
+        Protocol(
+            "mnih2015",
+            "Mnih et al. 2015 (Nature): games of at most five minutes",
+            frame_skip=4,
+            max_frames=FIVE_MINUTES,
+            noop_max=30,
+            life_loss=True,
+            clip_reward=True,
+        ),
+        Protocol(
+            "machado2018",
+            "Machado et al. 2018 with the half-hour cap of Dopamine and Cleanba",
+            frame_skip=4,
+            sticky=0.25,
+            max_frames=HALF_HOUR,
+            full_action_space=True,
+            clip_reward=True,
+        ),
+    )
+}
+
+
+def rom_of(env: str) -> str:
+    """The ROM's name (`space_invaders`) that a registered id plays."""
+    return str(gymnasium.spec(env).kwargs["game"])
+
+
+def make(env: str, protocol: Protocol, count: int, *, training: bool) -> VectorEnv[Any, Any, Any]:
+    """`count` emulators of one game; see `sparring.envs.worlds` for what they promise."""
+    assert protocol.max_frames is not None
+    emulators = AtariVectorEnv(
+        rom_of(env),
+        count,
+        max_num_frames_per_episode=protocol.max_frames,
+        repeat_action_probability=protocol.sticky,
+        full_action_space=protocol.full_action_space,
+        frameskip=protocol.frame_skip,
+        noop_max=protocol.noop_max,
+        use_fire_reset=protocol.fire_reset,
+        life_loss_info=training and protocol.life_loss,
+        reward_clipping=False,
+        autoreset_mode=AutoresetMode.SAME_STEP,
+    )
+    return AtariWorlds(emulators)
+
+
+class AtariWorlds(VectorWrapper):  # type: ignore[type-arg]
+    """Tells a lost life from a lost game and leaves the rewards raw."""
+
+    def __init__(self, emulators: AtariVectorEnv) -> None:
+        super().__init__(emulators)
+        self.frames = np.zeros(emulators.num_envs, np.int32)  # [N] of the game in progress, at the last step
+
+    def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[Array, dict[str, Any]]:
+        """Start all games anew: an int seed s gives world k the seed s + k."""
+        obs, info = self.env.reset(seed=seed, options=options)
+        self.frames = info["episode_frame_number"].copy()
+        return obs, info
+
+    def step(self, actions: Array) -> tuple[Array, Array, Array, Array, dict[str, Any]]:
+        """Play one step (`frame_skip` frames) in every world; actions [N]."""
+        obs, rewards, terminated, truncated, info = self.env.step(actions)
+        frames = info["episode_frame_number"]
+        info["life_lost"] = terminated & (frames > self.frames)
+        self.frames = frames.copy()
+        return obs, rewards, terminated, truncated, info
+
+
+def pictures(env: str, protocol: Protocol, seed: int, actions: Array) -> Iterator[Array]:
+    """The colour screens [210, 160, 3] of a game: the same emulation as the vector world's, in one plain emulator.
+
+    The number of idle frames is drawn inside the vector class; its frame count after the reset tells it.
+    """
+    worlds = make(env, protocol, 1, training=False)
+    _, info = worlds.reset(seed=seed)
+    worlds.close()
+    emulator = ale_py.ALEInterface()
+    emulator.setInt("random_seed", seed)
+    emulator.setFloat("repeat_action_probability", protocol.sticky)
+    emulator.loadROM(get_rom_path(rom_of(env)))
+    emulator.reset_game()
+    buttons = emulator.getLegalActionSet() if protocol.full_action_space else emulator.getMinimalActionSet()
+    if protocol.fire_reset and ale_py.Action.FIRE in emulator.getMinimalActionSet():
+        emulator.act(ale_py.Action.FIRE)
+    while emulator.getEpisodeFrameNumber() < info["episode_frame_number"][0]:
+        emulator.act(ale_py.Action.NOOP)
+    yield emulator.getScreenRGB()
+    for action in actions:
+        for _ in range(protocol.frame_skip):
+            if not emulator.game_over():
+                emulator.act(buttons[action])
+        yield emulator.getScreenRGB()

@@ -1,0 +1,149 @@
+"""Episodes: a game in kilobytes that replays and proves itself.
+
+A game is its world, its rules, its seed and its actions; the rest follows. An episode stores these together with the
+rewards and a checksum of every observation, so a replay either re-earns the same rewards from the same pictures or
+names the first step that differs. The file is a NumPy archive of plain arrays and a JSON header: nothing in it can
+run code.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+import zlib
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import gymnasium
+import numpy as np
+
+from sparring.envs import worlds as door
+from sparring.envs.errors import BadInputError
+from sparring.envs.worlds import Array, World
+
+FORMAT = 1
+ARRAYS = ("actions", "rewards", "checksums")
+
+
+class EpisodeError(BadInputError):
+    """A file that is no episode of ours, or an episode whose world does not open here; the message says why."""
+
+
+@dataclass(frozen=True)
+class Episode:
+    """One full game from its first reset to its end."""
+
+    world: World
+    protocol: Mapping[str, Any]  # the whole record, so that a changed preset cannot pass unseen
+    spec: str  # Gymnasium's EnvSpec as JSON
+    seed: int
+    actions: Array  # [T]
+    rewards: Array  # [T] float32, raw
+    checksums: Array  # [T + 1] uint32: CRC-32 of each observation; of the last one, what the game ended on
+
+    @property
+    def score(self) -> float:
+        """The sum of the raw rewards."""
+        return float(self.rewards.sum())
+
+
+class Verdict(NamedTuple):
+    """What a replay found: `step` is the first step that differs, None where the game proved itself."""
+
+    step: int | None
+    what: str
+
+
+def checksum(obs: Array) -> int:
+    """CRC-32 of an observation's bytes."""
+    return zlib.crc32(np.ascontiguousarray(obs))
+
+
+def spec_of(world: World) -> str:
+    """The registered specification of a world as JSON."""
+    return str(gymnasium.spec(world.env).to_json())
+
+
+def save(episode: Episode, path: Path) -> None:
+    """Write an episode: aside first, then renamed, so that no reader sees half a file."""
+    header = {
+        "format": FORMAT,
+        "world": asdict(episode.world),
+        "protocol": dict(episode.protocol),
+        "spec": episode.spec,
+        "seed": episode.seed,
+        "score": episode.score,
+    }
+    aside = path.with_name(path.name + ".part")
+    with aside.open("wb") as file:
+        arrays = {name: getattr(episode, name) for name in ARRAYS}
+        np.savez_compressed(file, header=np.array(json.dumps(header)), **arrays)
+        file.flush()
+        os.fsync(file.fileno())
+    aside.replace(path)
+
+
+def load(path: Path) -> Episode:
+    """Read an episode.
+
+    Raises:
+        EpisodeError: the file is missing, no episode, damaged, or of another version.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in ARRAYS}
+            header = json.loads(str(archive["header"]))
+        if header["format"] != FORMAT:
+            raise EpisodeError(f"{path} is an episode of format {header['format']}; this version reads {FORMAT}")
+        world = World(**header["world"])
+        episode = Episode(world, header["protocol"], header["spec"], header["seed"], **arrays)
+    except FileNotFoundError:
+        raise EpisodeError(f"there is no episode at {path}") from None
+    except (OSError, KeyError, TypeError, ValueError, zipfile.BadZipFile, zlib.error, EOFError) as error:
+        if isinstance(error, EpisodeError):
+            raise
+        raise EpisodeError(f"{path} is not an episode, or it is damaged: {error}") from None
+    if not len(episode.actions) == len(episode.rewards) == len(episode.checksums) - 1:
+        lengths = ", ".join(f"{name} {len(array)}" for name, array in arrays.items())
+        raise EpisodeError(f"{path} is damaged: its arrays do not fit each other ({lengths})")
+    return episode
+
+
+def verify(episode: Episode, watch: Callable[[int], None] = lambda step: None) -> Verdict:
+    """Play the game again and compare every reward and every observation; `watch` hears each step's number.
+
+    Raises:
+        EpisodeError: the world's rules are not those under which the game was played.
+        UnknownNameError: the world or its protocol does not exist here.
+    """
+    rules = asdict(door.protocol_of(episode.world))
+    changed = [f"{k} {episode.protocol.get(k)!r} → {rules[k]!r}" for k in rules if episode.protocol.get(k) != rules[k]]
+    if changed:
+        raise EpisodeError(f"protocol {episode.world.protocol} has changed since the game: {', '.join(changed)}")
+    worlds = door.build(episode.world, training=False, count=1)
+    try:
+        return _verify(episode, worlds, watch)
+    finally:
+        worlds.close()
+
+
+def _verify(episode: Episode, worlds: Any, watch: Callable[[int], None]) -> Verdict:
+    obs, _ = worlds.reset(seed=episode.seed)
+    if checksum(obs[0]) != episode.checksums[0]:
+        return Verdict(0, "the first observation differs")
+    last = len(episode.actions) - 1
+    for step, (action, reward) in enumerate(zip(episode.actions, episode.rewards, strict=True)):
+        watch(step)
+        obs, rewards, terminated, truncated, info = worlds.step(np.array([action]))
+        over = bool(terminated[0] | truncated[0])
+        shown = info["final_obs"][0] if over else obs[0]
+        if np.float32(rewards[0]) != reward:
+            return Verdict(step, f"reward {rewards[0]} instead of {reward}")
+        if over != (step == last):
+            return Verdict(step, "the game ends here" if over else "the game goes on here")
+        if checksum(shown) != episode.checksums[step + 1]:
+            return Verdict(step, "the observation differs")
+    return Verdict(None, f"{last + 1} steps, score {episode.score:g}: every reward and observation as recorded")

@@ -1,0 +1,20 @@
+"""What a user can get wrong. The command line prints these and exits with code 2; anything else is a bug of ours."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class BadInputError(ValueError):
+    """Something that was asked for cannot be done; the message says what was wrong, with both values, and what to do."""
+
+
+class UnknownNameError(BadInputError):
+    """A name that nothing answers to; the message lists the nearest names that something does."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        known = sorted(known)
+        nearest = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
+        hint = f"did you mean {' or '.join(nearest)}?" if nearest else f"there are: {', '.join(known)}"
+        super().__init__(f"no {kind} is called {name!r}; {hint}")

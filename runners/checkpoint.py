@@ -1,0 +1,65 @@
+"""Checkpoint files: a digest, then tensors and plain values; written aside, synced, renamed.
+
+A file is one header line `sparring checkpoint 1 <sha256>` and torch's own archive after it. A file that was cut short
+or altered fails its digest and is named; nothing in it can run code (`weights_only`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sparring.envs.errors import BadInputError
+
+MAGIC = b"sparring checkpoint 1 "
+
+
+class CheckpointError(BadInputError):
+    """A file that is no checkpoint of ours, or a damaged one; the message names it and says what to do."""
+
+
+def write_aside(path: Path, content: bytes) -> None:
+    """Write a whole file or nothing: aside, synced to disk, then renamed over `path`."""
+    aside = path.with_name(path.name + ".part")
+    with aside.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    aside.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)  # the rename itself must reach the disk
+    finally:
+        os.close(folder)
+
+
+def write(path: Path, state: Mapping[str, Any]) -> None:
+    """Save a state of tensors and plain values."""
+    archive = io.BytesIO()
+    torch.save(dict(state), archive)
+    content = archive.getvalue()
+    write_aside(path, MAGIC + hashlib.sha256(content).hexdigest().encode() + b"\n" + content)
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Load what `write` saved, on the CPU.
+
+    Raises:
+        CheckpointError: the file is missing, of another format, cut short or altered.
+    """
+    try:
+        header, _, content = path.read_bytes().partition(b"\n")
+    except OSError as error:
+        raise CheckpointError(f"cannot read the checkpoint {path}: {error.strerror}") from None
+    if not header.startswith(MAGIC):
+        raise CheckpointError(f"{path} is not a checkpoint that this version reads (it starts with {header[:30]!r})")
+    if hashlib.sha256(content).hexdigest().encode() != header[len(MAGIC) :]:
+        raise CheckpointError(f"{path} was cut short or altered: its digest does not fit; move it away to resume from an older one")
+    state: dict[str, Any] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    return state

@@ -1,0 +1,137 @@
+"""The tracker that people watch: a progress bar with the time left, scores with their spread, losses, where time goes.
+
+On a terminal it lives in place; elsewhere (a log file, CI) it prints a line now and then.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from sparring.runners.tracker import Row
+
+RECENT = 100  # members of a sample that its mean and spread are told over
+PACE = 20  # updates over which the speed is measured
+LINE_EVERY = 15.0  # seconds between lines where there is no terminal
+COUNTERS = ("update", "step")
+
+
+class Dashboard:
+    """Shows the rows as they come."""
+
+    def __init__(self, console: Console, title: str, steps: int) -> None:
+        self.console = console
+        self.title = title
+        self.steps = steps
+        self.samples: dict[str, deque[float]] = {}
+        self.best: dict[str, float] = {}
+        self.latest: dict[str, float] = {}
+        self.pace: deque[tuple[float, float]] = deque(maxlen=PACE)  # (seconds, step) at the end of recent updates
+        self.stages: deque[Mapping[str, float]] = deque(maxlen=PACE)
+        self.begun = self.spoken = perf_counter()
+        self.notice = ""
+        self.live = Live(console=console, get_renderable=self.render, refresh_per_second=4)
+        self.title_shown = False
+
+    def __enter__(self) -> Dashboard:
+        """Take the terminal."""
+        if self.console.is_terminal:
+            self.live.start()
+        else:
+            self.console.print(self.title)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Give the terminal back, the last picture standing."""
+        if self.live.is_started:
+            self.live.stop()
+
+    def log(self, row: Row, seconds: Mapping[str, float]) -> None:
+        """Take note of an update."""
+        for name, value in row.items():
+            if isinstance(value, list):
+                self.samples.setdefault(name, deque(maxlen=RECENT)).extend(value)
+                self.best[name] = max([self.best.get(name, -np.inf), *value])
+            else:
+                self.latest[name] = value
+        self.pace.append((perf_counter(), self.latest["step"]))
+        self.stages.append(seconds)
+        if not self.console.is_terminal and perf_counter() - self.spoken > LINE_EVERY:
+            self.spoken = perf_counter()
+            self.console.print(" · ".join([self.progress(), *self.sample_lines(), self.shares()]), soft_wrap=True)
+
+    def film(self, path: Path, caption: str) -> None:
+        """Films are for other trackers."""
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+    def say(self, notice: str) -> None:
+        """Show one line until the end."""
+        self.notice = notice
+        if not self.console.is_terminal:
+            self.console.print(notice)
+
+    def speed(self) -> float:
+        """Agent steps a second over the recent updates; 0 until there are two."""
+        if len(self.pace) < 2:
+            return 0.0
+        (start, first), (end, last) = self.pace[0], self.pace[-1]
+        return (last - first) / max(end - start, 1e-9)
+
+    def progress(self) -> str:
+        """Where the run stands, in words."""
+        step = self.latest.get("step", 0)
+        words = f"{min(step / self.steps, 1):4.0%} · {step:,.0f} of {self.steps:,} steps"
+        speed = self.speed()
+        return f"{words} · {speed:,.0f} steps/s · {clock((self.steps - step) / speed)} left" if speed else words
+
+    def sample_lines(self) -> list[str]:
+        """Each sample's recent mean and spread."""
+        lines = []
+        for name, sample in self.samples.items():
+            if sample:
+                recent = f"{np.mean(sample):.4g} ± {np.std(sample):.3g} (last {len(sample)})"
+                lines.append(f"{name.split('/')[-1]} {recent}, best {self.best[name]:g}")
+        return lines
+
+    def shares(self) -> str:
+        """Where the time goes."""
+        totals: dict[str, float] = {}
+        for seconds in self.stages:
+            for stage, value in seconds.items():
+                totals[stage] = totals.get(stage, 0.0) + value
+        drawing = totals.pop("drawing", 0.0)
+        totals["other"] = max(drawing - totals.get("acting", 0.0) - totals.get("emulating", 0.0), 0.0)
+        whole = sum(totals.values()) or 1.0
+        return " · ".join(f"{stage} {value / whole:.0%}" for stage, value in totals.items() if value / whole >= 0.005)
+
+    def render(self) -> Group:
+        """The picture."""
+        facts = Table.grid(padding=(0, 2))
+        for sample in self.sample_lines():
+            facts.add_row("games" if "score" in sample or "length" in sample else "", sample)
+        scalars = [f"{name} {value:.3g}" for name, value in self.latest.items() if name not in COUNTERS]
+        if scalars:
+            facts.add_row("learning", "  ".join(scalars))
+        if self.stages:
+            facts.add_row("time", self.shares())
+        bar = ProgressBar(total=self.steps, completed=min(self.latest.get("step", 0), self.steps), width=None)
+        lines = [Text(self.title, style="bold"), bar, Text(self.progress()), facts]
+        return Group(*lines, *([Text(self.notice, style="yellow")] if self.notice else []))
+
+
+def clock(seconds: float) -> str:
+    """Seconds as h:mm:ss or m:ss."""
+    minutes, rest = divmod(round(max(seconds, 0)), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -1,0 +1,163 @@
+"""What a run leaves behind.
+
+    config.json      what is needed to build the experiment again: algorithm, configuration, seed, versions, protocol
+    metrics.jsonl    the truth: one line an update, and nothing in it depends on the clock
+    timing.jsonl     wall-clock seconds by stage, line for line beside it
+    checkpoints/     the last few, each with its digest
+    episodes/        games worth keeping, replayable
+    evaluations/     scores with their protocol
+    wandb/           the mirror
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sparring.agents.protocol import Evaluation, Stateful
+from sparring.envs import episodes
+from sparring.envs.errors import BadInputError
+from sparring.runners import checkpoint
+from sparring.runners.tracker import Row
+
+FORMAT = 1
+KEPT = 3  # checkpoints
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """A run's folder; `create` a new one or `open` one that exists."""
+
+    path: Path
+
+    @classmethod
+    def create(cls, path: Path, record: Mapping[str, Any]) -> RunFolder:
+        """Make a new folder with its config.json.
+
+        Raises:
+            BadInputError: something is there already.
+        """
+        if path.exists():
+            raise BadInputError(f"{path} exists; resume it with `sparring resume {path}`, or name another --out")
+        for name in ("checkpoints", "episodes", "evaluations"):
+            (path / name).mkdir(parents=True)
+        text = json.dumps({"format": FORMAT, **record}, indent=2)
+        checkpoint.write_aside(path / "config.json", text.encode())
+        return cls(path)
+
+    @classmethod
+    def open(cls, path: Path) -> RunFolder:
+        """Open the folder of a run.
+
+        Raises:
+            BadInputError: it is not one, or another version wrote it.
+        """
+        folder = cls(path)
+        if not path.is_dir():
+            raise BadInputError(f"there is no run at {path}; `sparring list runs` shows those below runs/")
+        if not (path / "config.json").is_file():
+            raise BadInputError(f"{path} is not a run: it has no config.json")
+        if folder.record.get("format") != FORMAT:
+            raise BadInputError(f"{path} was written in format {folder.record.get('format')}; this version reads {FORMAT}")
+        return folder
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """What config.json says."""
+        try:
+            record = json.loads((self.path / "config.json").read_text())
+        except ValueError as error:
+            raise BadInputError(f"{self.path / 'config.json'} is damaged: {error}") from None
+        if not isinstance(record, dict):
+            raise BadInputError(f"{self.path / 'config.json'} is not a run's record")
+        return record
+
+    @property
+    def checkpoints(self) -> list[Path]:
+        """Oldest first."""
+        return sorted((self.path / "checkpoints").glob("*.pt"))
+
+    @property
+    def episodes(self) -> list[Path]:
+        """Oldest first."""
+        return sorted((self.path / "episodes").glob("*.npz"))
+
+    def save(self, update: int, parts: Mapping[str, Stateful]) -> None:
+        """Write a checkpoint of all parts, and let go of the oldest."""
+        state = {"update": update, "parts": {name: part.state_dict() for name, part in parts.items()}}
+        checkpoint.write(self.path / "checkpoints" / f"{update:08d}.pt", state)
+        for old in self.checkpoints[:-KEPT]:
+            old.unlink()
+
+    def restore(self, parts: Mapping[str, Stateful]) -> int | None:
+        """Load the newest checkpoint into `parts`; its update, or None where the run has none yet.
+
+        Raises:
+            CheckpointError: it is damaged, or does not fit.
+        """
+        if not self.checkpoints:
+            return None
+        path = self.checkpoints[-1]
+        state = checkpoint.read(path)
+        try:
+            for name, part in parts.items():
+                part.load_state_dict(state["parts"][name])
+        except (KeyError, RuntimeError) as error:
+            raise checkpoint.CheckpointError(f"{path} does not fit this experiment: {error}") from None
+        return int(state["update"])
+
+    def keep(self, update: int, evaluation: Evaluation) -> None:
+        """Save an evaluation's numbers with their protocol, and its episodes."""
+        for rank, episode in enumerate(evaluation.episodes):
+            suffix = f"-{rank}" if rank else ""
+            episodes.save(episode, self.path / "episodes" / f"{update:08d}-score-{episode.score:g}{suffix}.npz")
+        name = f"{update:08d}-{evaluation.protocol.get('name', 'evaluation')}-{len(evaluation.scores)}.json"
+        record = {"update": update, **evaluation.metrics, "scores": evaluation.scores, "protocol": evaluation.protocol}
+        checkpoint.write_aside(self.path / "evaluations" / name, json.dumps(record, indent=2).encode())
+
+    def log(self, row: Row, seconds: Mapping[str, float]) -> None:
+        """Append a line to each journal; numbers keep every bit."""
+        timing = {"update": row["update"], **{stage: round(value, 6) for stage, value in seconds.items()}}
+        for name, entry in (("metrics.jsonl", row), ("timing.jsonl", timing)):
+            with (self.path / name).open("a") as file:
+                file.write(json.dumps(entry) + "\n")
+
+    def rewind(self, update: int) -> None:
+        """Forget the lines after `update`, which a crash left behind: they will be earned again."""
+        for name in ("metrics.jsonl", "timing.jsonl"):
+            kept = "".join(json.dumps(row) + "\n" for row in self.rows(name) if row["update"] <= update)
+            checkpoint.write_aside(self.path / name, kept.encode())
+
+    def rows(self, name: str = "metrics.jsonl") -> Iterator[dict[str, Any]]:
+        """The whole lines of a journal, oldest first; a last line that a crash cut short is passed over."""
+        path = self.path / name
+        if not path.exists():
+            return
+        for line in path.read_text().splitlines():
+            try:
+                yield json.loads(line)
+            except ValueError:
+                return
+
+
+def summaries(runs: Path) -> Iterator[tuple[str, str, str, str, str]]:
+    """(path, algorithm, steps, last evaluation's score, time of the last save) of each run below a folder."""
+    for config in sorted(runs.glob("*/config.json")):
+        folder = RunFolder(config.parent)
+        rows = list(folder.rows())
+        step = rows[-1]["step"] if rows else 0
+        score = next((row["evaluation/score"] for row in reversed(rows) if "evaluation/score" in row), None)
+        record = folder.record
+        wanted = record["config"]["schedule"]["steps"]
+        saved = folder.checkpoints[-1].stat().st_mtime if folder.checkpoints else config.stat().st_mtime
+        yield (
+            str(folder.path),
+            str(record["algorithm"]),
+            f"{step:,} of {wanted:,}",
+            "" if score is None else f"{score:.1f}",
+            f"{datetime.datetime.fromtimestamp(saved):%Y-%m-%d %H:%M}",
+        )

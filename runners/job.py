@@ -1,0 +1,165 @@
+"""A job is a run on paper: algorithm, seed, configuration. From it, or from config.json, the experiment is built."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import importlib.metadata
+import os
+import platform
+import sys
+import typing
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from sparring.agents.protocol import Experiment
+from sparring.envs.errors import BadInputError
+from sparring.runners import catalog
+from sparring.runners.folder import RunFolder
+from sparring.runners.train import Run
+
+DeviceName = Literal["auto", "cpu", "cuda"]
+PACKAGES = ("sparring", "torch", "numpy", "gymnasium", "ale-py")
+
+
+@dataclass(frozen=True)
+class Job:
+    """All that decides what a run learns (`config`, `seed`), and on what it was computed (`device`, `threads`)."""
+
+    algorithm: str
+    seed: int
+    config: Any  # the algorithm's own Config
+    device: str
+    threads: int
+
+    @property
+    def title(self) -> str:
+        """One line for people."""
+        return " · ".join([self.algorithm, *where(self.config), f"seed {self.seed}"])
+
+    def build(self) -> Experiment:
+        """The experiment, ready to be trained or restored."""
+        torch.set_num_threads(self.threads)
+        experiment: Experiment = catalog.load(self.algorithm).experiment(self.config, seed=self.seed, device=self.device)
+        return experiment
+
+    def run(self, steps_per_draw: int) -> Run:
+        """The schedule in updates."""
+        schedule = self.config.schedule
+        return Run(self.seed, -(-schedule.steps // steps_per_draw), schedule.save_every, schedule.evaluate_every)
+
+    def record(self) -> dict[str, Any]:
+        """What config.json holds."""
+        return {
+            **{field.name: getattr(self, field.name) for field in dataclasses.fields(self)},
+            "config": dataclasses.asdict(self.config),
+            "run_id": uuid.uuid4().hex[:8],
+            "created": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
+            "command": " ".join(["sparring", *sys.argv[1:]]),
+            "versions": versions(),
+        }
+
+    @classmethod
+    def of(cls, folder: RunFolder) -> Job:
+        """The job that a folder was made for.
+
+        Raises:
+            BadInputError: its config.json does not fit this version.
+        """
+        record = folder.record
+        try:
+            config = rebuild(catalog.load(record["algorithm"]).Config, record["config"])
+            return cls(record["algorithm"], record["seed"], config, record["device"], record["threads"])
+        except (KeyError, TypeError) as error:
+            raise BadInputError(f"{folder.path / 'config.json'} does not fit this version: {error}") from None
+
+
+def where(config: Any) -> list[str]:
+    """The world and the protocol, for an algorithm that has them."""
+    return [config.world.env, config.world.protocol] if hasattr(config, "world") else []
+
+
+def rebuild(kind: type, values: Mapping[str, Any]) -> Any:
+    """A (nested) frozen dataclass from its `dataclasses.asdict`.
+
+    Raises:
+        TypeError: a field is missing or unknown.
+    """
+    kinds = typing.get_type_hints(kind)
+    nested = {name for name in values if dataclasses.is_dataclass(kinds.get(name))}
+    return kind(**{name: rebuild(kinds[name], value) if name in nested else value for name, value in values.items()})
+
+
+def flatten(config: Any) -> Iterator[tuple[str, Any]]:
+    """(option, value) of a nested dataclass, as the command line names them."""
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if dataclasses.is_dataclass(value):
+            yield from flatten(value)
+        else:
+            yield f"--{field.name.replace('_', '-')}", value
+
+
+def differences(stored: Job, asked: Job) -> list[str]:
+    """What would learn differently, one line an option."""
+    pairs = zip(flatten(stored.config), flatten(asked.config), strict=True)
+    changed = [f"{option}: the run has {old}, you ask for {new}" for (option, old), (_, new) in pairs if old != new]
+    if stored.seed != asked.seed:
+        changed.append(f"--seed: the run has {stored.seed}, you ask for {asked.seed}")
+    return changed
+
+
+def inexact(stored: Job, asked: Job, record: Mapping[str, Any]) -> list[str]:
+    """Why a resumed run may not equal the uninterrupted one to the last bit."""
+    reasons = []
+    if stored.device != asked.device:
+        reasons.append(f"the run was on {stored.device} and goes on on {asked.device}")
+    if stored.threads > cores():
+        reasons.append(f"the run used {stored.threads} threads and there are {cores()} cores here")
+    now = versions()
+    changed = [f"{name} {old} → {now.get(name)}" for name, old in record["versions"].items() if old != now.get(name)]
+    if changed:
+        reasons.append(f"other versions: {', '.join(changed)}")
+    return [f"{reason}; the numbers will agree, but not to the last bit" for reason in reasons]
+
+
+def judged(config: Any, *, games: int, protocol: str | None) -> Any:
+    """A configuration whose evaluation plays `games` games under `protocol` (None: that of the training).
+
+    Raises:
+        BadInputError: the algorithm plays no world that has protocols.
+    """
+    config = dataclasses.replace(config, schedule=dataclasses.replace(config.schedule, games=games))
+    if protocol is None:
+        return config
+    if not hasattr(config, "world"):
+        raise BadInputError(f"--protocol {protocol}: this algorithm plays no world, so it has no protocols")
+    return dataclasses.replace(config, world=dataclasses.replace(config.world, protocol=protocol))
+
+
+def device_of(name: DeviceName) -> str:
+    """The device to compute on; `auto` takes a GPU where there is one.
+
+    Raises:
+        BadInputError: cuda was asked for and there is none.
+    """
+    if name == "cuda" and not torch.cuda.is_available():
+        raise BadInputError("--device cuda: PyTorch sees no GPU here; use --device cpu, or auto")
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return name
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def versions() -> dict[str, str]:
+    """Of everything that may change a result."""
+    return {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in PACKAGES}}

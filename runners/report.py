@@ -1,0 +1,87 @@
+"""The end of a run in a few lines and a picture: what it scored, under which protocol, and what to type next."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.panel import Panel
+from rich.table import Table
+
+from sparring.agents.protocol import Evaluation
+from sparring.runners.folder import RunFolder
+
+SMOOTH = 100  # games in the curve's running mean
+
+
+def scores(evaluation: Evaluation, title: str) -> Panel:
+    """The score with its interval beside the random policy's, and the protocol that gives them meaning."""
+    m = evaluation.metrics
+    table = Table("", "score", "95 % interval", "games", box=None, padding=(0, 2))
+    table.add_row("[bold]trained[/]", f"[bold]{m['score']:.1f}[/]", f"{m['low']:.1f} … {m['high']:.1f}", str(len(evaluation.scores)))
+    table.add_row("random", f"{m['random']:.1f}", f"{m['random_low']:.1f} … {m['random_high']:.1f}", str(len(evaluation.scores)))
+    table.add_section()
+    return Panel(table, title=title, subtitle=protocol_line(evaluation.protocol), subtitle_align="left", expand=False)
+
+
+def protocol_line(protocol: Mapping[str, Any]) -> str:
+    """A protocol in a line."""
+    words = [f"{protocol['name']}: full games"]
+    if protocol.get("max_frames"):
+        words += [
+            f"sticky {protocol['sticky']:g}",
+            f"cap {protocol['max_frames']:,} frames",
+            f"{protocol['frame_skip']} frames a step",
+            "18 actions" if protocol["full_action_space"] else "minimal actions",
+        ]
+    return ", ".join([*words, f"{protocol['policy']} policy", f"seeds {protocol['seeds'][0]}–{protocol['seeds'][1]}"])
+
+
+def curve(folder: RunFolder, title: str) -> Path | None:
+    """Draw score against steps from metrics.jsonl into curve.png; None where no game has ended."""
+    rows = list(folder.rows())
+    steps = np.array([row["step"] for row in rows for _ in row.get("game/score", [])])
+    sample = np.array([score for row in rows for score in row.get("game/score", [])])
+    if not len(sample):
+        return None
+    from matplotlib.figure import Figure  # takes a third of a second, and only this needs it
+
+    sums = np.cumsum(np.insert(sample, 0, 0.0))
+    last = np.arange(1, len(sample) + 1)
+    first = np.maximum(last - SMOOTH, 0)
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.add_subplot()
+    axes.plot(steps, sample, ".", ms=2, alpha=0.3, color="C0", label="one game")
+    axes.plot(steps, (sums[last] - sums[first]) / (last - first), color="C0", label=f"mean of {SMOOTH} games")
+    judged = [row for row in rows if "evaluation/score" in row]
+    if judged:
+        x, y = [row["step"] for row in judged], [row["evaluation/score"] for row in judged]
+        spread = [[v - row["evaluation/low"], row["evaluation/high"] - v] for v, row in zip(y, judged, strict=True)]
+        axes.errorbar(x, y, np.transpose(spread), fmt="o", ms=4, capsize=3, color="C1", label="evaluation, 95 %")
+        axes.axhline(judged[-1]["evaluation/random"], ls="--", lw=1, color="grey", label="random policy")
+    axes.set(xlabel="agent steps", ylabel="score of full games", title=title)
+    axes.legend(fontsize="small")
+    path = folder.path / "curve.png"
+    figure.savefig(path, dpi=120)
+    return path
+
+
+def farewell(
+    console: Console, folder: RunFolder, *, command: Callable[[str], str], algorithm: str, wandb: bool
+) -> None:
+    """What to type next; `command` says how to call a program from here."""
+    sparring, steps = command("sparring"), folder.record["config"]["schedule"]["steps"]
+    table = Table.grid(padding=(0, 2))
+    table.add_row("watch its best game", f"[bold]{sparring} replay {folder.path}[/]")
+    table.add_row("prove that game", f"[bold]{sparring} replay {folder.path} --view verify[/]")
+    table.add_row("play more games", f"[bold]{sparring} evaluate {folder.path} --games 200[/]")
+    table.add_row("train ten times longer", f"[bold]{sparring} train {algorithm} --steps {10 * steps}[/]")
+    table.add_row("stop any run with Ctrl-C and go on", f"[bold]{sparring} resume RUN[/]")
+    if wandb:
+        table.add_row("see its curves in the terminal", f"[bold]{command('wandb')} leet {folder.path / 'wandb'}[/]")
+        table.add_row("send them to W&B", f"[bold]{command('wandb')} sync {folder.path / 'wandb'}/offline-run-*[/]")
+    table.add_row("look at its curve and films", f"{folder.path / 'curve.png'}, {folder.path / 'episodes'}")
+    console.print(table, soft_wrap=True, highlight=False)

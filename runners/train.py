@@ -1,0 +1,115 @@
+"""The loop: draw → update → log, and now and then evaluate and save.
+
+It knows no reward, player, optimiser or world, so it drives whatever is an Experiment. A run that was killed anywhere
+and resumed equals the run that never stopped, bit for bit on a CPU, because
+
+* a checkpoint holds every part of the algorithm, its random generators and counters, and the source;
+* at every save, in every run, the source starts anew from SeedSequence([seed, update]);
+* what decides the learning counts updates, never seconds;
+* an evaluation rolls dice of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import perf_counter
+
+import numpy as np
+
+from sparring.agents.protocol import Evaluation, Experiment
+from sparring.runners.folder import RunFolder
+from sparring.runners.tracker import Tracker
+
+
+@dataclass(frozen=True)
+class Run:
+    """How far to go, and how often what, counted in updates."""
+
+    seed: int
+    updates: int
+    save_every: int
+    evaluate_every: int  # 0: only at the end
+
+
+class StoppedError(Exception):
+    """The run was asked to stop; all it did is saved."""
+
+
+def due(update: int, *, every: int) -> bool:
+    """Whether `update` is a multiple of `every`; never where `every` is 0."""
+    return every > 0 and update % every == 0
+
+
+def seed_at(run: Run, update: int) -> int:
+    """The source's seed after a save at `update`: 30 bits, so that world k can add k."""
+    return int(np.random.SeedSequence([run.seed, update]).generate_state(1)[0] >> 2)
+
+
+def train(
+    experiment: Experiment,
+    run: Run,
+    tracker: Tracker,
+    folder: RunFolder,
+    stop: Callable[[], bool] = lambda: False,
+) -> Evaluation:
+    """Restore, then learn until `run.updates`; returns the last evaluation.
+
+    Args:
+        experiment: what learns, from what, and how it is judged.
+        run: the schedule.
+        tracker: hears every update.
+        folder: keeps the truth; its newest checkpoint is where the run starts.
+        stop: asked after every update; where it says yes, everything is saved.
+
+    Raises:
+        StoppedError: `stop` said yes.
+        CheckpointError: the newest checkpoint is damaged or does not fit.
+    """
+    algorithm, source, evaluate = experiment
+    parts = {**algorithm.parts(), "source": source}
+    update = folder.restore(parts)
+    if update is None:
+        update = 0
+        source.reset(seed_at(run, update))
+        folder.save(update, parts)
+    folder.rewind(update)
+    evaluation = evaluate(algorithm) if update == run.updates else None
+    while update < run.updates:
+        clock = Clock()
+        batch = source.draw(algorithm)
+        clock.lap("drawing")
+        learned = algorithm.update(batch)
+        clock.lap("learning")
+        update += 1
+        row = {"update": update, "step": update * source.steps_per_draw, **source.report().metrics, **learned}
+        last = update == run.updates
+        if last or due(update, every=run.evaluate_every):
+            evaluation = evaluate(algorithm)
+            folder.keep(update, evaluation)
+            row |= {f"evaluation/{name}": value for name, value in evaluation.metrics.items()}
+            clock.lap("evaluating")
+        folder.log(row, clock.seconds | source.report().seconds)
+        tracker.log(row, clock.seconds | source.report().seconds)
+        if last or due(update, every=run.save_every):
+            source.reset(seed_at(run, update))
+            folder.save(update, parts)
+        elif stop():
+            folder.save(update, parts)
+            raise StoppedError(update)
+    assert evaluation is not None
+    return evaluation
+
+
+class Clock:
+    """Wall-clock seconds by stage: each lap ends one stage and begins the next."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self.last = perf_counter()
+
+    def lap(self, stage: str) -> None:
+        """Say what the time since the last lap went into."""
+        now = perf_counter()
+        self.seconds[stage] = now - self.last
+        self.last = now
