@@ -7,13 +7,13 @@ are not under-represented, and any of them can be replayed alone from its seed.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
-from sparring.agents.protocol import Evaluation
+from sparring.agents.protocol import Evaluation, Judge, Watch, unwatched
 from sparring.envs import episodes
 from sparring.envs import worlds as door
 from sparring.envs.episodes import Episode
@@ -45,13 +45,17 @@ def interval(scores: Sequence[float]) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def play(actor: Actor[tuple[object, ...]], world: World, games: int, seed: int) -> list[Episode]:
+def play(actor: Actor[Any], world: World, games: int, seed: int, watch: Watch = unwatched) -> list[Episode]:
     """Play `games` full games, game k from seed + k, and record them all."""
-    batches = [range(first, min(first + AT_A_TIME, games)) for first in range(0, games, AT_A_TIME)]
-    return [episode for batch in batches for episode in _side_by_side(actor, world, len(batch), seed + batch[0])]
+    played: list[Episode] = []
+    while len(played) < games:
+        batch = min(AT_A_TIME, games - len(played))
+        done = len(played)
+        played += _side_by_side(actor, world, batch, seed + done, lambda over, whole: watch(done + over, games))
+    return played
 
 
-def _side_by_side(actor: Actor[tuple[object, ...]], world: World, games: int, seed: int) -> list[Episode]:
+def _side_by_side(actor: Actor[Any], world: World, games: int, seed: int, watch: Watch) -> list[Episode]:
     """One game in each of `games` worlds; those that are over idle until the last one ends."""
     protocol, spec = asdict(door.protocol_of(world)), episodes.spec_of(world)
     worlds = door.build(world, training=False, count=games)
@@ -69,6 +73,7 @@ def _side_by_side(actor: Actor[tuple[object, ...]], world: World, games: int, se
             rewards[k].append(float(earned[k]))
             checksums[k].append(episodes.checksum(info["final_obs"][k] if over[k] else obs[k]))
         playing &= ~over
+        watch(games - int(playing.sum()), games)
     worlds.close()
     return [
         Episode(
@@ -84,9 +89,9 @@ def _side_by_side(actor: Actor[tuple[object, ...]], world: World, games: int, se
     ]
 
 
-def evaluate(actor: Actor[tuple[object, ...]], world: World, *, games: int, seed: int) -> Evaluation:
+def evaluate(actor: Actor[Any], world: World, *, games: int, seed: int, watch: Watch = unwatched) -> Evaluation:
     """Mean score over full games with its 95 % interval, beside the uniform policy's on the same seeds."""
-    played = play(actor, world, games, seed)
+    played = play(actor, world, games, seed, watch)
     scores = [episode.score for episode in played]
     low, high = interval(scores)
     random = random_scores(world, games, seed)
@@ -115,14 +120,18 @@ def evaluate(actor: Actor[tuple[object, ...]], world: World, *, games: int, seed
 class Learner(Protocol):
     """Whoever can send a player."""
 
-    def player(self, seed: int) -> Actor[tuple[object, ...]]:
+    def player(self, seed: int) -> Actor[Any]:
         """The present policy with dice of its own."""
 
 
-def judge(world: World, *, games: int, seed: int) -> Callable[[Learner], Evaluation]:
+def judge(world: World, *, games: int, seed: int) -> Judge:
     """What an Experiment needs: an evaluation that rolls its own dice, and plays games no training run has seen."""
     apart = int(np.random.SeedSequence([seed, JUDGED]).generate_state(1)[0] >> 2)
-    return lambda learner: evaluate(learner.player(apart), world, games=games, seed=apart)
+
+    def evaluation(learner: Learner, /, *, watch: Watch = unwatched) -> Evaluation:
+        return evaluate(learner.player(apart), world, games=games, seed=apart, watch=watch)
+
+    return evaluation
 
 
 @functools.cache

@@ -118,9 +118,10 @@ def build(
 
 def start_orthogonal(network: ActorCritic, generator: torch.Generator) -> ActorCritic:
     """Draw the weights anew, from `generator` alone; biases are 0."""
+    gains: dict[nn.Module, float] = {network.policy_head: 0.01, network.value_head: 1.0}
     for module in network.modules():
         if isinstance(module, nn.Linear | nn.Conv2d):
-            gain = {network.policy_head: 0.01, network.value_head: 1.0}.get(module, 2**0.5)
-            nn.init.orthogonal_(module.weight, gain, generator)
+            nn.init.orthogonal_(module.weight, gains.get(module, 2**0.5), generator)
+            assert module.bias is not None
             nn.init.zeros_(module.bias)
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]

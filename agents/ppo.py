@@ -79,7 +79,9 @@ class Config:
 class PPO:
     """An Algorithm: policy and value network, Adam, and the dice that act and shuffle."""
 
-    def __init__(self, config: Config, network: ActorCritic, *, clip_reward: bool, updates: int, seed: int, device: str):
+    def __init__(
+        self, config: Config, network: ActorCritic, *, clip_reward: bool, updates: int, seed: int, device: str
+    ) -> None:
         self.config = config
         self.network = network.to(device)
         self.optimiser = torch.optim.Adam(network.parameters(), lr=config.learning_rate, eps=1e-5)
@@ -117,7 +119,7 @@ class PPO:
             for rows in order.chunk(c.minibatches):
                 loss, terms = self.loss(obs[rows], actions[rows], old_log_probs[rows], advantages[rows], targets[rows])
                 self.optimiser.zero_grad()
-                loss.backward()
+                loss.backward()  # type: ignore[no-untyped-call]
                 norm = nn.utils.clip_grad_norm_(self.network.parameters(), c.max_gradient_norm)
                 self.optimiser.step()
                 sums += torch.stack([*terms, norm])

@@ -14,7 +14,7 @@ from sparring.envs.episodes import Episode
 from sparring.envs.errors import BadInputError
 from sparring.envs.rollouts import Metrics, Report
 
-Batch = TypeVar("Batch")
+Batch_co = TypeVar("Batch_co", covariant=True)
 Batch_contra = TypeVar("Batch_contra", contravariant=True)
 
 
@@ -38,7 +38,7 @@ class Algorithm(Protocol[Batch_contra]):
         """All that must survive a crash, by name."""
 
 
-class Source(Stateful, Protocol[Batch]):
+class Source(Stateful, Protocol[Batch_co]):
     """Where experience comes from. Its state is cheap right after a reset, which is when the runner saves it."""
 
     steps_per_draw: int
@@ -46,7 +46,7 @@ class Source(Stateful, Protocol[Batch]):
     def reset(self, seed: int) -> None:
         """Begin anew: what is drawn from here on depends on `seed` and on the algorithm only."""
 
-    def draw(self, algorithm: Any) -> Batch:
+    def draw(self, algorithm: Any) -> Batch_co:
         """The next batch; a world asks the algorithm to act, a data set ignores it."""
 
     def report(self) -> Report:
@@ -62,12 +62,27 @@ class Evaluation(NamedTuple):
     episodes: Sequence[Episode]  # games worth keeping, the best first
 
 
+Watch = Callable[[int, int], None]
+"""told (done, whole) now and then by whatever takes long"""
+
+
+def unwatched(done: int, whole: int) -> None:
+    """The Watch that looks away."""
+
+
+class Judge(Protocol):
+    """Judges an algorithm without changing it."""
+
+    def __call__(self, algorithm: Any, /, *, watch: Watch = unwatched) -> Evaluation:
+        """Judge it; the same algorithm gets the same judgement."""
+
+
 class Experiment(NamedTuple):
     """What the runner drives."""
 
     algorithm: Any  # Algorithm[Batch]
     source: Any  # Source[Batch]
-    evaluate: Callable[[Any], Evaluation]
+    evaluate: Judge
 
 
 @dataclass(frozen=True)

@@ -28,9 +28,7 @@ def reward_to_go(rewards: Tensor, ended: Tensor, cut: Tensor, next_values: Tenso
     return returns
 
 
-def gae(
-    rewards: Tensor, ended: Tensor, cut: Tensor, values: Tensor, next_values: Tensor, γ: float, λ: float
-) -> Tensor:
+def gae(rewards: Tensor, ended: Tensor, cut: Tensor, values: Tensor, next_values: Tensor, γ: float, λ: float) -> Tensor:
     """A_t = Σ_k (γλ)^k δ_{t+k},  δ_t = r_t + γ V(s_{t+1}) (1 − ended_t) − V(s_t); the sum stops where a game stops.
 
     λ = 1 gives the Monte-Carlo advantage G_t − V(s_t), λ = 0 the one-step TD error.

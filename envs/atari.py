@@ -96,7 +96,7 @@ def make(env: str, protocol: Protocol, count: int, *, training: bool) -> VectorE
     return AtariWorlds(emulators)
 
 
-class AtariWorlds(VectorWrapper):  # type: ignore[type-arg]
+class AtariWorlds(VectorWrapper):
     """Tells a lost life from a lost game and leaves the rewards raw."""
 
     def __init__(self, emulators: AtariVectorEnv) -> None:
@@ -129,7 +129,9 @@ def pictures(env: str, protocol: Protocol, seed: int, actions: Array) -> Iterato
     emulator = ale_py.ALEInterface()
     emulator.setInt("random_seed", seed)
     emulator.setFloat("repeat_action_probability", protocol.sticky)
-    emulator.loadROM(get_rom_path(rom_of(env)))
+    rom = get_rom_path(rom_of(env))
+    assert rom is not None  # the id is registered, so its ROM is in ale-py's wheel
+    emulator.loadROM(rom)
     emulator.reset_game()
     buttons = emulator.getLegalActionSet() if protocol.full_action_space else emulator.getMinimalActionSet()
     if protocol.fire_reset and ale_py.Action.FIRE in emulator.getMinimalActionSet():

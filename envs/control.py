@@ -6,6 +6,7 @@ rules registered with the id; their time limit truncates, it does not terminate.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -47,6 +48,7 @@ def pictures(env: str, protocol: Protocol, seed: int, actions: Array) -> Iterato
     modes = gymnasium.make(env).metadata.get("render_modes", [])
     if "rgb_array" not in modes:
         raise BadInputError(f"{env} draws no pictures (it renders {', '.join(modes) or 'nothing'}); use --view verify")
+    os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # pictures need no screen; SDL complains where there is none
     world = make_one(env, render_mode="rgb_array")
     world.reset(seed=seed)
     yield np.asarray(world.render())

@@ -59,7 +59,7 @@ class Verdict(NamedTuple):
 
 def checksum(obs: Array) -> int:
     """CRC-32 of an observation's bytes."""
-    return zlib.crc32(np.ascontiguousarray(obs))
+    return zlib.crc32(np.ascontiguousarray(obs).data)
 
 
 def spec_of(world: World) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 
 class BadInputError(ValueError):
-    """Something that was asked for cannot be done; the message says what was wrong, with both values, and what to do."""
+    """Something that was asked for cannot be done; the message says what was wrong and what to do."""
 
 
 class UnknownNameError(BadInputError):

@@ -38,10 +38,19 @@ class Probe:
 
 PROBES = (
     Probe("sparring/ProbeConstant-v0", "probe: V = 1", (0.0,), lambda s, a: 1.0, lambda γ: {0.0: 1.0}, {}),
-    Probe("sparring/ProbeSignal-v0", "probe: V(s) = s", (-1.0, 1.0), lambda s, a: s, lambda γ: {-1.0: -1.0, 1.0: 1.0}, {}),
-    Probe("sparring/ProbeDelay-v0", "probe: V(0) = γ", (0.0,), lambda s, a: 1.0, lambda γ: {0.0: γ, 1.0: 1.0}, {}, steps=2),
     Probe(
-        "sparring/ProbeChoice-v0", "probe: action 1 is right", (0.0,), lambda s, a: 2.0 * a - 1.0, lambda γ: {0.0: 1.0}, {0.0: 1}
+        "sparring/ProbeSignal-v0", "probe: V(s) = s", (-1.0, 1.0), lambda s, a: s, lambda γ: {-1.0: -1.0, 1.0: 1.0}, {}
+    ),
+    Probe(
+        "sparring/ProbeDelay-v0", "probe: V(0) = γ", (0.0,), lambda s, a: 1.0, lambda γ: {0.0: γ, 1.0: 1.0}, {}, steps=2
+    ),
+    Probe(
+        "sparring/ProbeChoice-v0",
+        "probe: action 1 is right",
+        (0.0,),
+        lambda s, a: 2.0 * a - 1.0,
+        lambda γ: {0.0: 1.0},
+        {0.0: 1},
     ),
     Probe(
         "sparring/ProbeMatch-v0",

@@ -21,7 +21,6 @@ from sparring.envs.errors import BadInputError
 from sparring.envs.worlds import Array, life_lost
 
 Memory = TypeVar("Memory", bound=tuple[Any, ...])
-Memory_co = TypeVar("Memory_co", bound=tuple[Any, ...], covariant=True)
 Metrics = Mapping[str, float | list[float]]
 """name → a number, or a sample of numbers (the scores of the games that ended), which readers may pool"""
 
@@ -33,10 +32,10 @@ class Acts(NamedTuple, Generic[Memory]):
     memory: Memory  # a NamedTuple of arrays [N, …], or ()
 
 
-class Actor(Protocol[Memory_co]):
+class Actor(Protocol[Memory]):
     """Acts in N worlds at once."""
 
-    def act(self, obs: Array, *, greedy: bool = False) -> Acts[Memory_co]:
+    def act(self, obs: Array, *, greedy: bool = False) -> Acts[Memory]:
         """Observations [N, *obs] → actions [N]; `greedy` takes the likeliest instead of drawing."""
 
 

@@ -96,7 +96,7 @@ def module_of(env: str) -> WorldModule:
     module: ModuleType = importlib.import_module(MODULES.get(namespace, ANY_OTHER))
     if env not in gymnasium.registry:
         raise UnknownNameError("world", env, gymnasium.registry)
-    return module  # type: ignore[return-value]
+    return module
 
 
 def protocol_of(world: World) -> Protocol:

@@ -56,7 +56,7 @@ def _on_floor(floor: str) -> Iterator[Entry]:
 
 def worlds() -> list[WorldModule]:
     """The modules of worlds, each with its WORLDS and PROTOCOLS."""
-    return [importlib.import_module(name) for name in (*MODULES.values(), ANY_OTHER)]  # type: ignore[misc]
+    return [importlib.import_module(name) for name in (*MODULES.values(), ANY_OTHER)]
 
 
 def find(name: str) -> Entry:

@@ -60,6 +60,8 @@ def read(path: Path) -> dict[str, Any]:
     if not header.startswith(MAGIC):
         raise CheckpointError(f"{path} is not a checkpoint that this version reads (it starts with {header[:30]!r})")
     if hashlib.sha256(content).hexdigest().encode() != header[len(MAGIC) :]:
-        raise CheckpointError(f"{path} was cut short or altered: its digest does not fit; move it away to resume from an older one")
+        raise CheckpointError(
+            f"{path} was cut short or altered: its digest does not fit; move it away to resume from an older one"
+        )
     state: dict[str, Any] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     return state

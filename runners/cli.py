@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 from rich.console import Console
 from rich.markup import escape
+from rich.progress import Progress
 from rich.table import Table
 
 from sparring.envs.errors import BadInputError, UnknownNameError
@@ -32,11 +33,14 @@ if TYPE_CHECKING:  # torch takes over a second to import
 
 USAGE = """[bold]sparring[/] — somebody learning against somebody
 
-  [bold]sparring train[/] ALGO [--preset NAME] [--env ID] [--steps N | --minutes M] …   learn, then show what was learned
-  [bold]sparring resume[/] RUN                                     go on exactly where a run stopped
-  [bold]sparring evaluate[/] RUN [--games N] [--protocol NAME]     play full games for a score with its interval
-  [bold]sparring replay[/] RUN|EPISODE [--view terminal|mp4|gif|verify]   watch a saved game, or prove it
-  [bold]sparring list[/] \\[algorithms|worlds|presets|runs]          what there is
+  [bold]sparring train[/] ALGO     learn a world, then show what was learned
+                    \[--preset NAME] \[--env ID] \[--steps N | --minutes M] \[--seed S] \[--out DIR] …
+  [bold]sparring resume[/] RUN     go on exactly where a run stopped
+  [bold]sparring evaluate[/] RUN   play full games for a score with its interval
+                    \[--episodes N] \[--protocol NAME]
+  [bold]sparring replay[/] RUN     watch a saved game, or prove it; takes an episode's file too
+                    \[--view terminal|mp4|gif|verify]
+  [bold]sparring list[/]           what there is: algorithms, worlds, presets, runs
 
 Each has its own --help, and so has each algorithm: sparring train ppo --help."""
 
@@ -110,8 +114,8 @@ class Evaluate:
 
     run: Annotated[Path, tyro.conf.Positional]
     """the run's folder"""
-    games: Annotated[int, tyro.conf.arg(aliases=["--episodes"])] = 100
-    """how many"""
+    episodes: Annotated[int, tyro.conf.arg(aliases=["--games"])] = 100
+    """how many games"""
     protocol: str | None = None
     """rules to play under; default: those of the training"""
     seed: int | None = None
@@ -180,7 +184,7 @@ def parse(kind: type, words: Sequence[str], prog: str, default: Any = None) -> A
 
 def parse_with_config(kind: type, config: Any, words: Sequence[str], prog: str, **values: Any) -> Any:
     """Like `parse`, with an algorithm's options beside those of `kind`; `config` and `values` are the defaults."""
-    group = Annotated[type(config), tyro.conf.arg(name="")]
+    group: Any = Annotated[type(config), tyro.conf.arg(name="")]
     both = dataclasses.make_dataclass(kind.__name__, [("config", group)], bases=(kind,), frozen=True, kw_only=True)
     return parse(both, words, prog, both(config=config, **values))
 
@@ -227,7 +231,9 @@ def train_command(words: list[str], console: Console) -> int:
 
     options = parse_train(name, words[1:])
     if options.minutes is not None and option(words, "steps") is not None:
-        raise BadInputError(f"--steps {option(words, 'steps')} and --minutes {options.minutes:g} both set the length; give one")
+        raise BadInputError(
+            f"--steps {option(words, 'steps')} and --minutes {options.minutes:g} both set the length; give one"
+        )
     job = jobs.Job(name, options.seed, options.config, jobs.device_of(options.device), jobs.cores())
     if options.out is not None and options.out.exists():
         raise BadInputError(f"{options.out} exists; go on with `sparring resume {options.out}`, or name another --out")
@@ -294,7 +300,13 @@ def resume_command(words: list[str], console: Console) -> int:
         raise BadInputError(f"{folder.path} cannot go on with other options; start a new run for these:\n  {lines}")
     for warning in jobs.inexact(stored, asked, folder.record):
         console.print(f"[yellow]note:[/] {warning}", highlight=False)
-    return run_to_end(asked, asked.build(), folder, options.track, console)
+    experiment = asked.build()
+    if folder.update == asked.run(experiment.source.steps_per_draw).updates:
+        console.print(
+            f"{folder.path} is complete; `sparring evaluate` judges it, and a new run with more --steps learns more"
+        )
+        return 0
+    return run_to_end(asked, experiment, folder, options.track, console)
 
 
 def run_to_end(job: Job, experiment: Experiment, folder: RunFolder, track: Mode, console: Console) -> int:
@@ -306,28 +318,30 @@ def run_to_end(job: Job, experiment: Experiment, folder: RunFolder, track: Mode,
 
     run = job.run(experiment.source.steps_per_draw)
     record = folder.record
-    mirrored = max((row["update"] for row in folder.rows()), default=-1)
+    told = (row["update"] for row in folder.rows()) if (folder.path / "wandb").exists() else ()
     mirror = open_wandb(
         track,
         folder=folder.path,
         run_id=record["run_id"],
         name=folder.path.name,
         config=record,
-        mirrored=mirrored,
+        mirrored=max(told, default=-1),
         warn=lambda text: console.print(f"[yellow]W&B:[/] {text}", highlight=False),
     )
-    with Dashboard(console, f"{job.title} → {folder.path}", run.updates * experiment.source.steps_per_draw) as dashboard:
-        with stop_signals(dashboard.say) as stop:
-            try:
-                evaluation = train(experiment, run, Fanout([mirror, dashboard]), folder, stop)
-            except StoppedError as stopped:
-                dashboard.say(f"stopped after update {stopped} of {run.updates}; all of it is saved")
-                evaluation = None
+    steps = run.updates * experiment.source.steps_per_draw
+    evaluation = None
+    with Dashboard(console, f"{job.title} → {folder.path}", steps) as dashboard, stop_signals(dashboard.say) as stop:
+        try:
+            evaluation = train(experiment, run, Fanout([mirror, dashboard]), folder, stop, dashboard.watch)
+        except StoppedError as stopped:
+            dashboard.say(f"stopped after update {stopped} of {run.updates}; all of it is saved")
     if evaluation is not None:
         show(evaluation, folder, job, mirror, console)
-        report.farewell(console, folder, command=own_command, algorithm=job.algorithm, wandb=not isinstance(mirror, Silent))
+        report.farewell(console, folder, command=own_command, again=job.again, wandb=not isinstance(mirror, Silent))
     else:
-        console.print(f"go on with: [bold]{own_command('sparring')} resume {folder.path}[/]", highlight=False, soft_wrap=True)
+        console.print(
+            f"go on with: [bold]{own_command('sparring')} resume {folder.path}[/]", highlight=False, soft_wrap=True
+        )
     mirror.close()
     return 0 if evaluation is not None else INTERRUPTED
 
@@ -390,7 +404,7 @@ def evaluate_command(words: list[str], console: Console) -> int:
     job = jobs.Job.of(folder)
     job = dataclasses.replace(
         job,
-        config=jobs.judged(job.config, games=options.games, protocol=options.protocol),
+        config=jobs.judged(job.config, games=options.episodes, protocol=options.protocol),
         seed=job.seed if options.seed is None else options.seed,
         device=jobs.device_of(options.device),
     )
@@ -398,8 +412,11 @@ def evaluate_command(words: list[str], console: Console) -> int:
     update = folder.restore(experiment.algorithm.parts())
     if update is None:
         raise BadInputError(f"{folder.path} has no checkpoint yet; train it with `sparring resume {folder.path}`")
-    with console.status(f"playing {options.games} games …"):
-        evaluation = experiment.evaluate(experiment.algorithm)
+    with Progress(console=console, transient=True) as progress:
+        task = progress.add_task("playing")
+        evaluation = experiment.evaluate(
+            experiment.algorithm, watch=lambda done, whole: progress.update(task, completed=done, total=whole)
+        )
     console.print(report.scores(evaluation, f"{folder.path.name}, update {update}"))
     folder.keep(update, evaluation)
     return 0

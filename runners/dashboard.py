@@ -11,7 +11,7 @@ from pathlib import Path
 from time import perf_counter
 
 import numpy as np
-from rich.console import Console, Group
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -39,6 +39,7 @@ class Dashboard:
         self.stages: deque[Mapping[str, float]] = deque(maxlen=PACE)
         self.begun = self.spoken = perf_counter()
         self.notice = ""
+        self.watched = ""
         self.live = Live(console=console, get_renderable=self.render, refresh_per_second=4)
         self.title_shown = False
 
@@ -74,6 +75,10 @@ class Dashboard:
 
     def close(self) -> None:
         """Nothing to close."""
+
+    def watch(self, done: int, whole: int) -> None:
+        """Show how far an evaluation is."""
+        self.watched = f"evaluating: {done} of {whole} games" if done < whole else ""
 
     def say(self, notice: str) -> None:
         """Show one line until the end."""
@@ -126,8 +131,8 @@ class Dashboard:
         if self.stages:
             facts.add_row("time", self.shares())
         bar = ProgressBar(total=self.steps, completed=min(self.latest.get("step", 0), self.steps), width=None)
-        lines = [Text(self.title, style="bold"), bar, Text(self.progress()), facts]
-        return Group(*lines, *([Text(self.notice, style="yellow")] if self.notice else []))
+        lines: list[RenderableType] = [Text(self.title, style="bold"), bar, Text(self.progress()), facts]
+        return Group(*lines, *[Text(words, style="yellow") for words in (self.watched, self.notice) if words])
 
 
 def clock(seconds: float) -> str:

@@ -1,12 +1,12 @@
 """What a run leaves behind.
 
-    config.json      what is needed to build the experiment again: algorithm, configuration, seed, versions, protocol
-    metrics.jsonl    the truth: one line an update, and nothing in it depends on the clock
-    timing.jsonl     wall-clock seconds by stage, line for line beside it
-    checkpoints/     the last few, each with its digest
-    episodes/        games worth keeping, replayable
-    evaluations/     scores with their protocol
-    wandb/           the mirror
+config.json      what is needed to build the experiment again: algorithm, configuration, seed, versions, protocol
+metrics.jsonl    the truth: one line an update, and nothing in it depends on the clock
+timing.jsonl     wall-clock seconds by stage, line for line beside it
+checkpoints/     the last few, each with its digest
+episodes/        games worth keeping, replayable
+evaluations/     scores with their protocol
+wandb/           the mirror
 """
 
 from __future__ import annotations
@@ -62,7 +62,9 @@ class RunFolder:
         if not (path / "config.json").is_file():
             raise BadInputError(f"{path} is not a run: it has no config.json")
         if folder.record.get("format") != FORMAT:
-            raise BadInputError(f"{path} was written in format {folder.record.get('format')}; this version reads {FORMAT}")
+            raise BadInputError(
+                f"{path} was written in format {folder.record.get('format')}; this version reads {FORMAT}"
+            )
         return folder
 
     @property
@@ -85,6 +87,11 @@ class RunFolder:
     def episodes(self) -> list[Path]:
         """Oldest first."""
         return sorted((self.path / "episodes").glob("*.npz"))
+
+    @property
+    def update(self) -> int | None:
+        """The update of the newest checkpoint, as its name tells."""
+        return int(self.checkpoints[-1].stem) if self.checkpoints else None
 
     def save(self, update: int, parts: Mapping[str, Stateful]) -> None:
         """Write a checkpoint of all parts, and let go of the oldest."""

@@ -12,12 +12,12 @@ import typing
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import torch
 
 from sparring.agents.protocol import Experiment
+from sparring.envs import worlds as door
 from sparring.envs.errors import BadInputError
 from sparring.runners import catalog
 from sparring.runners.folder import RunFolder
@@ -42,10 +42,18 @@ class Job:
         """One line for people."""
         return " · ".join([self.algorithm, *where(self.config), f"seed {self.seed}"])
 
+    @property
+    def again(self) -> str:
+        """The command line of a run ten times as long."""
+        world = [f"--env {env}" for env in where(self.config)[:1]]
+        return " ".join(["train", self.algorithm, *world, f"--steps {10 * self.config.schedule.steps}"])
+
     def build(self) -> Experiment:
         """The experiment, ready to be trained or restored."""
         torch.set_num_threads(self.threads)
-        experiment: Experiment = catalog.load(self.algorithm).experiment(self.config, seed=self.seed, device=self.device)
+        experiment: Experiment = catalog.load(self.algorithm).experiment(
+            self.config, seed=self.seed, device=self.device
+        )
         return experiment
 
     def run(self, steps_per_draw: int) -> Run:
@@ -58,6 +66,7 @@ class Job:
         return {
             **{field.name: getattr(self, field.name) for field in dataclasses.fields(self)},
             "config": dataclasses.asdict(self.config),
+            "protocol": protocol(self.config),
             "run_id": uuid.uuid4().hex[:8],
             "created": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
             "command": " ".join(["sparring", *sys.argv[1:]]),
@@ -77,6 +86,11 @@ class Job:
             return cls(record["algorithm"], record["seed"], config, record["device"], record["threads"])
         except (KeyError, TypeError) as error:
             raise BadInputError(f"{folder.path / 'config.json'} does not fit this version: {error}") from None
+
+
+def protocol(config: Any) -> dict[str, Any]:
+    """The whole record of the rules behind the protocol's name, for an algorithm that plays under one."""
+    return dataclasses.asdict(door.protocol_of(config.world)) if hasattr(config, "world") else {}
 
 
 def where(config: Any) -> list[str]:
@@ -121,6 +135,8 @@ def inexact(stored: Job, asked: Job, record: Mapping[str, Any]) -> list[str]:
         reasons.append(f"the run was on {stored.device} and goes on on {asked.device}")
     if stored.threads > cores():
         reasons.append(f"the run used {stored.threads} threads and there are {cores()} cores here")
+    if record["protocol"] != protocol(asked.config):
+        reasons.append(f"the protocol {asked.config.world.protocol} is no longer what it was")
     now = versions()
     changed = [f"{name} {old} → {now.get(name)}" for name, old in record["versions"].items() if old != now.get(name)]
     if changed:

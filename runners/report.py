@@ -21,8 +21,15 @@ def scores(evaluation: Evaluation, title: str) -> Panel:
     """The score with its interval beside the random policy's, and the protocol that gives them meaning."""
     m = evaluation.metrics
     table = Table("", "score", "95 % interval", "games", box=None, padding=(0, 2))
-    table.add_row("[bold]trained[/]", f"[bold]{m['score']:.1f}[/]", f"{m['low']:.1f} … {m['high']:.1f}", str(len(evaluation.scores)))
-    table.add_row("random", f"{m['random']:.1f}", f"{m['random_low']:.1f} … {m['random_high']:.1f}", str(len(evaluation.scores)))
+    table.add_row(
+        "[bold]trained[/]",
+        f"[bold]{m['score']:.1f}[/]",
+        f"{m['low']:.1f} … {m['high']:.1f}",
+        str(len(evaluation.scores)),
+    )
+    table.add_row(
+        "random", f"{m['random']:.1f}", f"{m['random_low']:.1f} … {m['random_high']:.1f}", str(len(evaluation.scores))
+    )
     table.add_section()
     return Panel(table, title=title, subtitle=protocol_line(evaluation.protocol), subtitle_align="left", expand=False)
 
@@ -69,16 +76,14 @@ def curve(folder: RunFolder, title: str) -> Path | None:
     return path
 
 
-def farewell(
-    console: Console, folder: RunFolder, *, command: Callable[[str], str], algorithm: str, wandb: bool
-) -> None:
+def farewell(console: Console, folder: RunFolder, *, command: Callable[[str], str], again: str, wandb: bool) -> None:
     """What to type next; `command` says how to call a program from here."""
-    sparring, steps = command("sparring"), folder.record["config"]["schedule"]["steps"]
+    sparring = command("sparring")
     table = Table.grid(padding=(0, 2))
     table.add_row("watch its best game", f"[bold]{sparring} replay {folder.path}[/]")
     table.add_row("prove that game", f"[bold]{sparring} replay {folder.path} --view verify[/]")
-    table.add_row("play more games", f"[bold]{sparring} evaluate {folder.path} --games 200[/]")
-    table.add_row("train ten times longer", f"[bold]{sparring} train {algorithm} --steps {10 * steps}[/]")
+    table.add_row("play more games", f"[bold]{sparring} evaluate {folder.path} --episodes 200[/]")
+    table.add_row("train ten times longer", f"[bold]{sparring} {again}[/]")
     table.add_row("stop any run with Ctrl-C and go on", f"[bold]{sparring} resume RUN[/]")
     if wandb:
         table.add_row("see its curves in the terminal", f"[bold]{command('wandb')} leet {folder.path / 'wandb'}[/]")

@@ -119,6 +119,7 @@ class WandB:
         except TimeoutError:
             self._give_up(f"W&B did not take every row in time; `wandb sync {Path(self._run.dir).parent}` uploads them")
         except Exception as error:
+            _hang_up()
             self._give_up(f"W&B failed ({_reason(error)}); the run goes on without it")
 
     def _give_up(self, message: str) -> None:
@@ -201,10 +202,17 @@ def _start(
             )
             run.define_metric("*", step_metric=AXIS)
         except Exception:
-            with suppress(Exception, SystemExit):
-                wandb.teardown()  # else the next rung hears "run ID is in use"
+            _hang_up()
             raise
     return run
+
+
+def _hang_up() -> None:
+    """Stop W&B's service: it holds on to a failed run's id, and complains at exit when it was killed."""
+    import wandb
+
+    with suppress(Exception, SystemExit):  # it exits with its service's exit code
+        wandb.teardown()
 
 
 @contextmanager

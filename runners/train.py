@@ -17,7 +17,7 @@ from time import perf_counter
 
 import numpy as np
 
-from sparring.agents.protocol import Evaluation, Experiment
+from sparring.agents.protocol import Evaluation, Experiment, Watch, unwatched
 from sparring.runners.folder import RunFolder
 from sparring.runners.tracker import Tracker
 
@@ -52,6 +52,7 @@ def train(
     tracker: Tracker,
     folder: RunFolder,
     stop: Callable[[], bool] = lambda: False,
+    watch: Watch = unwatched,
 ) -> Evaluation:
     """Restore, then learn until `run.updates`; returns the last evaluation.
 
@@ -61,6 +62,7 @@ def train(
         tracker: hears every update.
         folder: keeps the truth; its newest checkpoint is where the run starts.
         stop: asked after every update; where it says yes, everything is saved.
+        watch: told how far an evaluation is.
 
     Raises:
         StoppedError: `stop` said yes.
@@ -74,7 +76,7 @@ def train(
         source.reset(seed_at(run, update))
         folder.save(update, parts)
     folder.rewind(update)
-    evaluation = evaluate(algorithm) if update == run.updates else None
+    evaluation = evaluate(algorithm, watch=watch) if update == run.updates else None
     while update < run.updates:
         clock = Clock()
         batch = source.draw(algorithm)
@@ -85,7 +87,7 @@ def train(
         row = {"update": update, "step": update * source.steps_per_draw, **source.report().metrics, **learned}
         last = update == run.updates
         if last or due(update, every=run.evaluate_every):
-            evaluation = evaluate(algorithm)
+            evaluation = evaluate(algorithm, watch=watch)
             folder.keep(update, evaluation)
             row |= {f"evaluation/{name}": value for name, value in evaluation.metrics.items()}
             clock.lap("evaluating")
