@@ -26,7 +26,9 @@ clean:  ## Remove the virtual environment and caches; runs/ stays
 	rm -rf .venv build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache
 
 .venv/ready: pyproject.toml setup.py constraints.txt
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
-	touch $@
+	@echo "setting up .venv (once; a minute or two, most of it PyTorch) ..."
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --upgrade pip > .venv/install.log 2>&1 \
+	 && $(BIN)/python -m pip install --constraint constraints.txt --editable '.[dev]' >> .venv/install.log 2>&1 \
+	 || { cat .venv/install.log; exit 1; }
+	@touch $@

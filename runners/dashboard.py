@@ -41,7 +41,6 @@ class Dashboard:
         self.notice = ""
         self.watched = ""
         self.live = Live(console=console, get_renderable=self.render, refresh_per_second=4)
-        self.title_shown = False
 
     def __enter__(self) -> Dashboard:
         """Take the terminal."""
@@ -68,7 +67,10 @@ class Dashboard:
         self.stages.append(seconds)
         if not self.console.is_terminal and perf_counter() - self.spoken > LINE_EVERY:
             self.spoken = perf_counter()
-            self.console.print(" · ".join([self.progress(), *self.sample_lines(), self.shares()]), soft_wrap=True)
+            self.console.print(
+                " · ".join([self.progress(), *(words for _, words in self.sample_lines()), self.shares()]),
+                soft_wrap=True,
+            )
 
     def film(self, path: Path, caption: str) -> None:
         """Films are for other trackers."""
@@ -100,13 +102,14 @@ class Dashboard:
         speed = self.speed()
         return f"{words} · {speed:,.0f} steps/s · {clock((self.steps - step) / speed)} left" if speed else words
 
-    def sample_lines(self) -> list[str]:
-        """Each sample's recent mean and spread."""
+    def sample_lines(self) -> list[tuple[str, str]]:
+        """(group, words) for each sample's recent mean and spread: ("game", "score 245.0 ± 110.2 …")."""
         lines = []
         for name, sample in self.samples.items():
             if sample:
-                recent = f"{np.mean(sample):.4g} ± {np.std(sample):.3g} (last {len(sample)})"
-                lines.append(f"{name.split('/')[-1]} {recent}, best {self.best[name]:g}")
+                group, _, short = name.rpartition("/")
+                spread = f"{np.mean(sample):,.1f} ± {np.std(sample):,.1f} (last {len(sample)})"
+                lines.append((group, f"{short} {spread}, best {self.best[name]:,g}"))
         return lines
 
     def shares(self) -> str:
@@ -123,14 +126,15 @@ class Dashboard:
     def render(self) -> Group:
         """The picture."""
         facts = Table.grid(padding=(0, 2))
-        for sample in self.sample_lines():
-            facts.add_row("games" if "score" in sample or "length" in sample else "", sample)
+        for group, words in self.sample_lines():
+            facts.add_row(group, words)
         scalars = [f"{name} {value:.3g}" for name, value in self.latest.items() if name not in COUNTERS]
         if scalars:
             facts.add_row("learning", "  ".join(scalars))
         if self.stages:
             facts.add_row("time", self.shares())
-        bar = ProgressBar(total=self.steps, completed=min(self.latest.get("step", 0), self.steps), width=None)
+        bar = Table.grid(expand=True)  # ProgressBar ends no line of its own
+        bar.add_row(ProgressBar(total=self.steps, completed=min(self.latest.get("step", 0), self.steps), width=None))
         lines: list[RenderableType] = [Text(self.title, style="bold"), bar, Text(self.progress()), facts]
         return Group(*lines, *[Text(words, style="yellow") for words in (self.watched, self.notice) if words])
 

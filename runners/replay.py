@@ -31,7 +31,7 @@ from sparring.envs.worlds import Array
 
 RGB = tuple[int, int, int]
 
-CONSOLE_HZ = 60  # frames a second of the Atari 2600 (NTSC)
+ATARI_HZ = 60  # frames a second of an Atari 2600 (NTSC)
 DEFAULT_HZ = 30  # of a world that does not tell
 GLANCE = 0.1  # s: a show that is late still gives a picture this often
 LINGER = 1.0  # s for which the last picture of a show stays
@@ -51,7 +51,7 @@ def prove(episode: Episode, console: Console) -> Verdict:
         task = progress.add_task("proving", total=len(episode.actions))
         verdict = episodes.verify(episode, lambda step: progress.update(task, completed=step + 1))
     found = "proved" if verdict.step is None else f"differs at step {verdict.step}"
-    _say(console, f"{found}: {verdict.what}")
+    console.out(f"{found}: {verdict.what}", highlight=False)
     return verdict
 
 
@@ -72,12 +72,12 @@ def play(episode: Episode, console: Console, *, fps: float | None = None, speed:
     with console.screen(), suppress(KeyboardInterrupt):
         for number, picture in _in_time(chain([first], pictures), pace, last=len(episode.actions)):
             title = titles[number]
-            columns, lines = console.size
-            shown = halfblocks(picture, columns, lines - 1, colours).replace("\n", f"{CLEAR_LINE}\n")
+            columns, rows = console.width - 1, console.height - 1  # to clear after the last column would erase it
+            shown = halfblocks(picture, columns, rows, colours).replace("\n", f"{CLEAR_LINE}\n")
             console.file.write(f"{HOME}{shown}{CLEAR_LINE}\n{title[:columns]}{CLEAR_BELOW}")
             console.file.flush()
         time.sleep(LINGER)
-    _say(console, title)
+    console.out(title, highlight=False)
 
 
 def film(
@@ -90,8 +90,8 @@ def film(
 ) -> None:
     """Write a game as .mp4 or .gif, `scale` times as large, with a progress bar on `console`.
 
-    Films run in real time and about 600 pixels high unless told otherwise. The file appears when it is complete: an
-    older one of that name stays until then.
+    Films run in real time, small pictures enlarged to about 600 pixels' height, unless told otherwise. The file appears
+    when it is complete: an older one of that name stays until then.
 
     Raises:
         ValueError: an unknown suffix, a folder, rate or scale that cannot be, or a world that draws no pictures.
@@ -106,14 +106,13 @@ def film(
         raise ValueError(f"scale is {scale}; it takes at least 1")
     pace = _rate(episode, fps)
     if pace > form.max_fps:
-        raise ValueError(
-            f"{pace:g} pictures a second are too many for {path.suffix}: set --fps {form.max_fps:g} or less"
-        )
+        raise ValueError(f"{path.suffix} shows at most {form.max_fps:g} pictures a second, not {pace:g}; film an .mp4")
     count = len(episode.actions) + 1
     aside = path.absolute().with_name(path.name + ".part")
+    games = (door.pictures(episode.world, episode.seed, episode.actions) for _ in range(form.passes))
     try:
         with _progress(console) as progress:
-            shots = progress.track(_repeated(episode, form.passes), total=form.passes * count, description="filming")
+            shots = progress.track(chain.from_iterable(games), total=form.passes * count, description="filming")
             _encode(shots, aside, form, pace, scale, count)
         written, _ = imageio_ffmpeg.count_frames_and_secs(str(aside))  # write_frames hides how ffmpeg ended
         if written != count:
@@ -124,21 +123,21 @@ def film(
 
 
 def halfblocks(picture: Array, columns: int, rows: int, color_system: str) -> str:
-    """Draw a picture [H, W, 3] as large as fits into `columns` × `rows` cells, its aspect kept: lines of ▀.
+    """Draw a picture [H, W, 3] as large as fits into `columns` × `rows` cells, its aspect kept; lines end in "\\n".
 
-    `color_system` is one of rich's: truecolor, 256, standard. Each pixel is the mean of the area that it covers, so that
-    a laser one pixel wide grows pale but never vanishes.
+    `color_system` is one of rich's: truecolor, 256, standard. Each pixel is the mean of the area that it covers, so
+    that a laser one pixel wide grows pale but never vanishes.
     """
     height, width = picture.shape[:2]
     zoom = min(columns / width, 2 * rows / height)
     columns, rows = max(1, round(width * zoom)), max(1, round(height * zoom / 2))
     tall = _areas(2 * rows, height) @ picture.reshape(height, -1)  # [2 rows, W · 3]
     small = _areas(columns, width) @ tall.reshape(2 * rows, width, 3)  # [2 rows, columns, 3]
-    pixels = [[tuple(pixel) for pixel in line] for line in np.rint(small).astype(int).tolist()]
+    pixels = [list(map(tuple, line)) for line in np.rint(small).astype(int).tolist()]
     lines = []
     for upper, lower in zip(pixels[::2], pixels[1::2], strict=True):
-        runs = groupby(zip(upper, lower, strict=True))
-        lines.append("".join(_paint(*pair, color_system) + "▀" * len(list(run)) for pair, run in runs) + RESET)
+        cells = ((_cell(*pair, color_system), run) for pair, run in groupby(zip(upper, lower, strict=True)))
+        lines.append("".join(colours + shape * len(list(run)) for (colours, shape), run in cells) + RESET)
     return "\n".join(lines)
 
 
@@ -152,10 +151,13 @@ def _areas(parts: int, whole: int) -> Array:
 
 
 @lru_cache(maxsize=1 << 16)
-def _paint(upper: RGB, lower: RGB, color_system: str) -> str:
-    system = COLOR_SYSTEMS[color_system]
-    ink, paper = (Color.from_rgb(*rgb).downgrade(system) for rgb in (upper, lower))
-    return f"\x1b[{';'.join(ink.get_ansi_codes(True) + paper.get_ansi_codes(False))}m"
+def _cell(upper: RGB, lower: RGB, color_system: str) -> tuple[str, str]:
+    """The colours and the character of two pixels: a space where they are alike, for fonts draw seams between ▀."""
+    ink, paper = (Color.from_rgb(*rgb).downgrade(COLOR_SYSTEMS[color_system]) for rgb in (upper, lower))
+    front, back = ink.get_ansi_codes(foreground=True), paper.get_ansi_codes(foreground=False)
+    if back == ink.get_ansi_codes(foreground=False):
+        return f"\x1b[{';'.join(back)}m", " "
+    return f"\x1b[{';'.join(front + back)}m", "▀"
 
 
 def _titles(episode: Episode) -> list[str]:
@@ -180,20 +182,17 @@ def _action_names(episode: Episode) -> list[str]:
 
 
 def _rate(episode: Episode, fps: float | None, speed: float = 1.0) -> float:
-    """Pictures a second: `fps`, or the world's own pace, times `speed`."""
+    """Pictures a second: `fps`, or as many as somebody beside the machine would see, times `speed`."""
     for name, value in (("fps", fps), ("speed", speed)):
         if value is not None and not value > 0:
             raise ValueError(f"{name} is {value:g}; it must be positive")
-    return (fps or _real_time(episode)) * speed
-
-
-def _real_time(episode: Episode) -> float:
-    """The pictures a second at which somebody beside the machine would see the game."""
+    if fps is not None:
+        return fps * speed
     frame_skip = door.protocol_of(episode.world).frame_skip
     if episode.world.env.startswith("ALE/"):  # their `render_fps` says 30, whatever the frame skip
-        return CONSOLE_HZ / frame_skip
+        return ATARI_HZ / frame_skip * speed
     with closing(gymnasium.make(episode.world.env)) as world:
-        return float(world.metadata.get("render_fps", DEFAULT_HZ)) / frame_skip
+        return float(world.metadata.get("render_fps", DEFAULT_HZ)) / frame_skip * speed
 
 
 def _in_time(pictures: Iterable[Array], pace: float, last: int) -> Iterator[tuple[int, Array]]:
@@ -214,7 +213,7 @@ class Form(NamedTuple):
     codec: str
     pixels: str
     filters: str
-    options: tuple[str, ...]
+    options: str
     passes: int = 1
     max_fps: float = float("inf")
 
@@ -226,11 +225,7 @@ FORMS = {
         "libx264",
         "yuv420p",
         f"{ENLARGE},pad=ceil(iw/2)*2:ceil(ih/2)*2,scale=out_color_matrix=bt709",
-        (
-            *("-crf", "18", "-tune", "animation"),
-            *("-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709"),
-            *("-movflags", "+faststart", "-f", "mp4"),
-        ),
+        "-crf 18 -tune animation -colorspace bt709 -color_primaries bt709 -color_trc bt709 -movflags +faststart -f mp4",
     ),
     # One palette for the whole game, so the game is filmed twice: the first pass collects the colours, the second uses
     # them. (ffmpeg's usual one pass keeps every picture in memory until the palette is there, a gigabyte a minute.)
@@ -239,15 +234,11 @@ FORMS = {
         "pal8",
         "split[a][b];[a]trim=end_frame={count},palettegen[palette];"
         f"[b]trim=start_frame={{count}},setpts=PTS-STARTPTS,{ENLARGE}[large];[large][palette]paletteuse=dither=none",
-        ("-f", "gif"),
+        "-f gif",
         passes=2,
         max_fps=GIF_MAX_FPS,
     ),
 }
-
-
-def _repeated(episode: Episode, passes: int) -> Iterator[Array]:
-    return chain.from_iterable(door.pictures(episode.world, episode.seed, episode.actions) for _ in range(passes))
 
 
 def _encode(shots: Iterable[Array], path: Path, form: Form, fps: float, scale: int | None, count: int) -> None:
@@ -265,7 +256,7 @@ def _encode(shots: Iterable[Array], path: Path, form: Form, fps: float, scale: i
         quality=None,
         macro_block_size=1,
         ffmpeg_log_level="error",
-        output_params=["-vf", form.filters.format(scale=scale, count=count), *form.options],
+        output_params=["-vf", form.filters.format(scale=scale, count=count), *form.options.split()],
     )
     with closing(writer):
         writer.send(None)
@@ -276,7 +267,3 @@ def _encode(shots: Iterable[Array], path: Path, form: Form, fps: float, scale: i
 def _progress(console: Console | None) -> Progress:
     """A bar that vanishes when its work is done, and that only terminals see."""
     return Progress(console=console, transient=True, disable=console is None or not console.is_terminal)
-
-
-def _say(console: Console, line: str) -> None:
-    console.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -147,8 +147,9 @@ def open_wandb(
 ) -> Tracker:
     """The highest rung that holds, from `mode` downwards. Never prompts; needs neither account nor network.
 
-    `mirrored` is the last update that an earlier start of this run has logged (-1: none). A silent server is waited for
-    `patience` seconds when the run starts and once more when it ends, not in between. All files go to `folder/wandb`.
+    `mirrored` is the last update that an earlier start of this run has logged (-1: none); a server that knows the run
+    knows better. A silent server is waited for `patience` seconds when the run starts and once more when it ends, but
+    not in between. All files go to `folder/wandb`.
     """
     if mode == "off":
         return Silent()
@@ -156,7 +157,8 @@ def open_wandb(
     rungs: list[Rung] = ["offline"] if mode == "offline" else [mode, "offline"]
     for rung in rungs:
         try:
-            return WandB(start(rung), mirrored=mirrored, warn=warn)
+            run = start(rung)
+            return WandB(run, mirrored=_received(run) if run.resumed else mirrored, warn=warn)
         except ImportError as error:
             warn(f"wandb cannot be imported ({error}); nothing is mirrored. Install it, or choose --track off")
             break
@@ -198,6 +200,7 @@ def _start(
                     init_timeout=patience,
                     finish_timeout=patience,
                     finish_timeout_raises=True,
+                    x_transaction_log_flush_interval=0.5,  # seconds; a kill loses what is not flushed: 15 s by default
                 ),
             )
             run.define_metric("*", step_metric=AXIS)
@@ -205,6 +208,11 @@ def _start(
             _hang_up()
             raise
     return run
+
+
+def _received(run: "Run") -> int:
+    """The last update that reached the server: it hears of rows every 15 s, and a kill takes those between."""
+    return int(dict(run.summary).get("update", -1))
 
 
 def _hang_up() -> None:

@@ -1,0 +1,63 @@
+"""The form in which every benchmark writes what it found: benchmarks/results/<claim>.json."""
+
+from __future__ import annotations
+
+import datetime
+import importlib.metadata
+import json
+import platform
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sparring.runners.checkpoint import write_aside
+from sparring.runners.job import cores
+
+RESULTS = Path(__file__).parent / "results"
+PACKAGES = ("torch", "numpy", "gymnasium", "ale-py", "stable-baselines3")
+
+
+def processor() -> str:
+    """The CPU's name, where the system tells."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def write(
+    claim: str,
+    *,
+    figures: Mapping[str, Any],
+    protocol: Mapping[str, Any],
+    seeds: Sequence[int],
+    notes: str,
+    published: Mapping[str, Any] | None = None,
+) -> Path:
+    """Write a claim's result with the command, versions and hardware that it came from."""
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
+    record = {
+        "claim": claim,
+        "command": " ".join(["python", *sys.argv]),
+        "date": f"{datetime.date.today():%Y-%m-%d}",
+        "hardware": {"processor": processor(), "cores": cores(), "gpu": torch.cuda.is_available()},
+        "versions": {
+            "python": platform.python_version(),
+            **{name: importlib.metadata.version(name) for name in PACKAGES},
+        },
+        "commit": commit.stdout.strip(),
+        "protocol": protocol,
+        "seeds": list(seeds),
+        "figures": figures,
+        "published": published or {},
+        "notes": notes,
+    }
+    path = RESULTS / f"{claim}.json"
+    write_aside(path, (json.dumps(record, indent=2) + "\n").encode())
+    print(f"wrote {path}")
+    return path
