@@ -7,7 +7,7 @@ are not under-represented, and any of them can be replayed alone from its seed.
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any, Protocol
 
@@ -49,23 +49,28 @@ def play(actor: Actor[Any], world: World, games: int, seed: int, watch: Watch = 
     """Play `games` full games, game k from seed + k, and record them all."""
     played: list[Episode] = []
     while len(played) < games:
-        batch = min(AT_A_TIME, games - len(played))
-        done = len(played)
-        played += _side_by_side(actor, world, batch, seed + done, lambda over, whole: watch(done + over, games))
+        seeds = range(seed + len(played), seed + min(len(played) + AT_A_TIME, games))
+        watch_batch = functools.partial(_watch_from, watch, len(played), games)
+        played += _side_by_side(actor, world, seeds, watch_batch)
     return played
 
 
-def _side_by_side(actor: Actor[Any], world: World, games: int, seed: int, watch: Watch) -> list[Episode]:
-    """One game in each of `games` worlds; those that are over idle until the last one ends."""
+def _watch_from(watch: Watch, before: int, whole: int, done: int) -> None:
+    watch(before + done, whole)
+
+
+def _side_by_side(actor: Actor[Any], world: World, seeds: range, watch: Callable[[int], None]) -> list[Episode]:
+    """One game from each seed, in a world of its own; worlds whose game is over idle until the last one ends."""
     protocol, spec = asdict(door.protocol_of(world)), episodes.spec_of(world)
-    worlds = door.build(world, training=False, count=games)
-    obs, _ = worlds.reset(seed=seed)
-    actions: list[list[int]] = [[] for _ in range(games)]
-    rewards: list[list[float]] = [[] for _ in range(games)]
+    worlds = door.build(world, training=False, count=len(seeds))
+    obs, _ = worlds.reset(seed=seeds[0])
+    actions: list[list[int]] = [[] for _ in seeds]
+    rewards: list[list[float]] = [[] for _ in seeds]
     checksums = [[episodes.checksum(first)] for first in obs]
-    playing = np.ones(games, bool)
+    playing = np.ones(len(seeds), bool)
+    chosen = np.zeros(len(seeds), np.int64)
     while playing.any():
-        chosen = actor.act(obs).actions
+        chosen[playing] = actor.act(obs[playing]).actions
         obs, earned, terminated, truncated, info = worlds.step(chosen)
         over = terminated | truncated
         for k in np.flatnonzero(playing):
@@ -73,19 +78,19 @@ def _side_by_side(actor: Actor[Any], world: World, games: int, seed: int, watch:
             rewards[k].append(float(earned[k]))
             checksums[k].append(episodes.checksum(info["final_obs"][k] if over[k] else obs[k]))
         playing &= ~over
-        watch(games - int(playing.sum()), games)
+        watch(int((~playing).sum()))
     worlds.close()
     return [
         Episode(
             world,
             protocol,
             spec,
-            seed + k,
+            seed,
             np.array(actions[k], np.int64),
             np.array(rewards[k], np.float32),
             np.array(checksums[k], np.uint32),
         )
-        for k in range(games)
+        for k, seed in enumerate(seeds)
     ]
 
 

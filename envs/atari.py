@@ -121,7 +121,8 @@ class AtariWorlds(VectorWrapper):
 def pictures(env: str, protocol: Protocol, seed: int, actions: Array) -> Iterator[Array]:
     """The colour screens [210, 160, 3] of a game: the same emulation as the vector world's, in one plain emulator.
 
-    The number of idle frames is drawn inside the vector class; its frame count after the reset tells it.
+    Like what the agent sees, each is the brighter of a step's last two frames, because lasers blink on the console. The
+    number of idle frames is drawn inside the vector class; its frame count after the reset tells it.
     """
     worlds = make(env, protocol, 1, training=False)
     _, info = worlds.reset(seed=seed)
@@ -138,9 +139,11 @@ def pictures(env: str, protocol: Protocol, seed: int, actions: Array) -> Iterato
         emulator.act(ale_py.Action.FIRE)
     while emulator.getEpisodeFrameNumber() < info["episode_frame_number"][0]:
         emulator.act(ale_py.Action.NOOP)
-    yield emulator.getScreenRGB()
+    screen = emulator.getScreenRGB()
+    yield screen
     for action in actions:
         for _ in range(protocol.frame_skip):
             if not emulator.game_over():
                 emulator.act(buttons[action])
-        yield emulator.getScreenRGB()
+            before, screen = screen, emulator.getScreenRGB()
+        yield np.maximum(before, screen)

@@ -112,6 +112,19 @@ def load(path: Path) -> Episode:
     return episode
 
 
+def check_protocol(episode: Episode) -> None:
+    """Make sure that the name of the protocol still means what it meant when the game was played.
+
+    Raises:
+        EpisodeError: it does not.
+        UnknownNameError: the world or its protocol does not exist here.
+    """
+    then, now = episode.protocol, asdict(door.protocol_of(episode.world))
+    changed = [f"{name} {then.get(name)!r} → {now[name]!r}" for name in now if then.get(name) != now[name]]
+    if changed:
+        raise EpisodeError(f"protocol {episode.world.protocol} has changed since the game: {', '.join(changed)}")
+
+
 def verify(episode: Episode, watch: Callable[[int], None] = lambda step: None) -> Verdict:
     """Play the game again and compare every reward and every observation; `watch` hears each step's number.
 
@@ -119,10 +132,7 @@ def verify(episode: Episode, watch: Callable[[int], None] = lambda step: None) -
         EpisodeError: the world's rules are not those under which the game was played.
         UnknownNameError: the world or its protocol does not exist here.
     """
-    rules = asdict(door.protocol_of(episode.world))
-    changed = [f"{k} {episode.protocol.get(k)!r} → {rules[k]!r}" for k in rules if episode.protocol.get(k) != rules[k]]
-    if changed:
-        raise EpisodeError(f"protocol {episode.world.protocol} has changed since the game: {', '.join(changed)}")
+    check_protocol(episode)
     worlds = door.build(episode.world, training=False, count=1)
     try:
         return _verify(episode, worlds, watch)
@@ -141,7 +151,7 @@ def _verify(episode: Episode, worlds: Any, watch: Callable[[int], None]) -> Verd
         over = bool(terminated[0] | truncated[0])
         shown = info["final_obs"][0] if over else obs[0]
         if np.float32(rewards[0]) != reward:
-            return Verdict(step, f"reward {rewards[0]} instead of {reward}")
+            return Verdict(step, f"reward {rewards[0]:g} instead of {reward:g}")
         if over != (step == last):
             return Verdict(step, "the game ends here" if over else "the game goes on here")
         if checksum(shown) != episode.checksums[step + 1]:

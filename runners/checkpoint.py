@@ -51,7 +51,7 @@ def read(path: Path) -> dict[str, Any]:
     """Load what `write` saved, on the CPU.
 
     Raises:
-        CheckpointError: the file is missing, of another format, cut short or altered.
+        CheckpointError: the file is missing, of another format, cut short, altered, or would run code.
     """
     try:
         header, _, content = path.read_bytes().partition(b"\n")
@@ -63,5 +63,9 @@ def read(path: Path) -> dict[str, Any]:
         raise CheckpointError(
             f"{path} was cut short or altered: its digest does not fit; move it away to resume from an older one"
         )
-    state: dict[str, Any] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    try:
+        state: dict[str, Any] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except Exception as error:  # its digest fits, so somebody made it so: torch names what it would not build
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise CheckpointError(f"{path} holds more than tensors and plain values, and is not read: {reason}") from None
     return state

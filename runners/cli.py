@@ -31,7 +31,7 @@ if TYPE_CHECKING:  # torch takes over a second to import
     from sparring.runners.folder import RunFolder
     from sparring.runners.job import Job
 
-USAGE = """[bold]sparring[/] — somebody learning against somebody
+USAGE = r"""[bold]sparring[/] — somebody learning against somebody
 
   [bold]sparring train[/] ALGO     learn a world, then show what was learned
                     \[--preset NAME] \[--env ID] \[--steps N | --minutes M] \[--seed S] \[--out DIR] …
@@ -328,6 +328,9 @@ def run_to_end(job: Job, experiment: Experiment, folder: RunFolder, track: Mode,
         mirrored=max(told, default=-1),
         warn=lambda text: console.print(f"[yellow]W&B:[/] {text}", highlight=False),
     )
+    for row, timing in zip(folder.rows(), folder.rows("timing.jsonl"), strict=False):
+        if row["update"] <= (folder.update or 0):  # later rows will be earned again
+            mirror.log(row, {stage: seconds for stage, seconds in timing.items() if stage != "update"})
     steps = run.updates * experiment.source.steps_per_draw
     evaluation = None
     with Dashboard(console, f"{job.title} → {folder.path}", steps) as dashboard, stop_signals(dashboard.say) as stop:
@@ -351,7 +354,7 @@ def show(evaluation: Evaluation, folder: RunFolder, job: Job, mirror: Any, conso
     from sparring.envs import episodes
     from sparring.runners import replay, report
 
-    console.print(report.scores(evaluation, "evaluation"))
+    report.scores(console, evaluation, "evaluation")
     report.curve(folder, job.title)
     for path in folder.episodes[-1:] if evaluation.episodes else []:
         episode = episodes.load(path)
@@ -417,7 +420,7 @@ def evaluate_command(words: list[str], console: Console) -> int:
         evaluation = experiment.evaluate(
             experiment.algorithm, watch=lambda done, whole: progress.update(task, completed=done, total=whole)
         )
-    console.print(report.scores(evaluation, f"{folder.path.name}, update {update}"))
+    report.scores(console, evaluation, f"{folder.path.name}, update {update}")
     folder.keep(update, evaluation)
     return 0
 

@@ -26,6 +26,7 @@ from sparring.runners.tracker import Row
 
 FORMAT = 1
 KEPT = 3  # checkpoints
+SCORE = "-score"  # in an episode's file name, before its score
 
 
 @dataclass(frozen=True)
@@ -85,8 +86,13 @@ class RunFolder:
 
     @property
     def episodes(self) -> list[Path]:
-        """Oldest first."""
-        return sorted((self.path / "episodes").glob("*.npz"))
+        """The last evaluation's best game last."""
+
+        def rank(path: Path) -> tuple[str, float]:
+            name, _, score = path.stem.partition(SCORE)
+            return name[:8], float(score)
+
+        return sorted((self.path / "episodes").glob(f"*{SCORE}*.npz"), key=rank)
 
     @property
     def update(self) -> int | None:
@@ -113,15 +119,15 @@ class RunFolder:
         try:
             for name, part in parts.items():
                 part.load_state_dict(state["parts"][name])
-        except (KeyError, RuntimeError) as error:
+        except (KeyError, RuntimeError, TypeError, ValueError) as error:
             raise checkpoint.CheckpointError(f"{path} does not fit this experiment: {error}") from None
         return int(state["update"])
 
     def keep(self, update: int, evaluation: Evaluation) -> None:
         """Save an evaluation's numbers with their protocol, and its episodes."""
-        for rank, episode in enumerate(evaluation.episodes):
-            suffix = f"-{rank}" if rank else ""
-            episodes.save(episode, self.path / "episodes" / f"{update:08d}-score-{episode.score:g}{suffix}.npz")
+        for episode in evaluation.episodes:
+            name = f"{update:08d}-{episode.world.protocol}-seed{episode.seed}{SCORE}{episode.score:g}.npz"
+            episodes.save(episode, self.path / "episodes" / name)
         name = f"{update:08d}-{evaluation.protocol.get('name', 'evaluation')}-{len(evaluation.scores)}.json"
         record = {"update": update, **evaluation.metrics, "scores": evaluation.scores, "protocol": evaluation.protocol}
         checkpoint.write_aside(self.path / "evaluations" / name, json.dumps(record, indent=2).encode())

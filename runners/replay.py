@@ -27,6 +27,7 @@ from rich.progress import Progress
 from sparring.envs import episodes
 from sparring.envs import worlds as door
 from sparring.envs.episodes import Episode, Verdict
+from sparring.envs.errors import BadInputError
 from sparring.envs.worlds import Array
 
 RGB = tuple[int, int, int]
@@ -59,11 +60,12 @@ def play(episode: Episode, console: Console, *, fps: float | None = None, speed:
     """Show a game in the terminal, in real time or at `fps` pictures a second, times `speed`; Ctrl-C ends the show.
 
     Raises:
-        ValueError: no colour terminal, a rate that is not positive, or a world that draws no pictures.
+        BadInputError: no colour terminal, a rate that is not positive, or a world that draws no pictures.
     """
+    episodes.check_protocol(episode)
     colours = console.color_system
     if not console.is_terminal or colours is None:
-        raise ValueError("a game plays in a terminal with colours, and this is none; film it instead: --view mp4")
+        raise BadInputError("a game plays in a terminal with colours, and this is none; film it instead: --view mp4")
     pace = _rate(episode, fps, speed)
     titles = _titles(episode)
     title = titles[0]
@@ -94,19 +96,23 @@ def film(
     when it is complete: an older one of that name stays until then.
 
     Raises:
-        ValueError: an unknown suffix, a folder, rate or scale that cannot be, or a world that draws no pictures.
+        BadInputError: an unknown suffix, a folder, rate or scale that cannot be, or a world that draws no pictures.
+        EpisodeError: the protocol has changed since the game.
         OSError: ffmpeg failed.
     """
+    episodes.check_protocol(episode)
     form = FORMS.get(path.suffix.lower())
     if form is None:
-        raise ValueError(f"{path.name} does not say what film it is; it can end in {' or '.join(FORMS)}")
+        raise BadInputError(f"{path.name} does not say what film it is; it can end in {' or '.join(FORMS)}")
     if not path.parent.is_dir():
-        raise ValueError(f"{path} cannot be written: there is no folder {path.parent}")
+        raise BadInputError(f"{path} cannot be written: there is no folder {path.parent}")
     if scale is not None and scale < 1:
-        raise ValueError(f"scale is {scale}; it takes at least 1")
+        raise BadInputError(f"scale is {scale}; it takes at least 1")
     pace = _rate(episode, fps)
     if pace > form.max_fps:
-        raise ValueError(f"{path.suffix} shows at most {form.max_fps:g} pictures a second, not {pace:g}; film an .mp4")
+        raise BadInputError(
+            f"{path.suffix} shows at most {form.max_fps:g} pictures a second, not {pace:g}; film an .mp4"
+        )
     count = len(episode.actions) + 1
     aside = path.absolute().with_name(path.name + ".part")
     games = (door.pictures(episode.world, episode.seed, episode.actions) for _ in range(form.passes))
@@ -185,7 +191,7 @@ def _rate(episode: Episode, fps: float | None, speed: float = 1.0) -> float:
     """Pictures a second: `fps`, or as many as somebody beside the machine would see, times `speed`."""
     for name, value in (("fps", fps), ("speed", speed)):
         if value is not None and not value > 0:
-            raise ValueError(f"{name} is {value:g}; it must be positive")
+            raise BadInputError(f"{name} is {value:g}; it must be positive")
     if fps is not None:
         return fps * speed
     frame_skip = door.protocol_of(episode.world).frame_skip
@@ -224,8 +230,9 @@ FORMS = {
     ".mp4": Form(
         "libx264",
         "yuv420p",
-        f"{ENLARGE},pad=ceil(iw/2)*2:ceil(ih/2)*2,scale=out_color_matrix=bt709",
-        "-crf 18 -tune animation -colorspace bt709 -color_primaries bt709 -color_trc bt709 -movflags +faststart -f mp4",
+        f"{ENLARGE},pad=ceil(iw/2)*2:ceil(ih/2)*2,"
+        "scale=out_color_matrix=bt709,setparams=color_primaries=bt709:color_trc=bt709",
+        "-crf 18 -tune animation -movflags +faststart -f mp4",
     ),
     # One palette for the whole game, so the game is filmed twice: the first pass collects the colours, the second uses
     # them. (ffmpeg's usual one pass keeps every picture in memory until the palette is there, a gigabyte a minute.)

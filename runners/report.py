@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from rich.console import Console
+from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
 
@@ -17,21 +18,18 @@ from sparring.runners.folder import RunFolder
 SMOOTH = 100  # games in the curve's running mean
 
 
-def scores(evaluation: Evaluation, title: str) -> Panel:
-    """The score with its interval beside the random policy's, and the protocol that gives them meaning."""
-    m = evaluation.metrics
+def scores(console: Console, evaluation: Evaluation, title: str) -> None:
+    """Print the score with its interval beside the random policy's, and the protocol that gives them meaning."""
+    m, games = evaluation.metrics, str(len(evaluation.scores))
     table = Table("", "score", "95 % interval", "games", box=None, padding=(0, 2))
-    table.add_row(
-        "[bold]trained[/]",
-        f"[bold]{m['score']:.1f}[/]",
-        f"{m['low']:.1f} … {m['high']:.1f}",
-        str(len(evaluation.scores)),
-    )
-    table.add_row(
-        "random", f"{m['random']:.1f}", f"{m['random_low']:.1f} … {m['random_high']:.1f}", str(len(evaluation.scores))
-    )
-    table.add_section()
-    return Panel(table, title=title, subtitle=protocol_line(evaluation.protocol), subtitle_align="left", expand=False)
+    for name, *keys in (
+        ("[bold]trained[/]", "score", "low", "high"),
+        ("random", "random", "random_low", "random_high"),
+    ):
+        mean, low, high = (m[key] for key in keys)
+        table.add_row(name, f"{mean:.1f}", f"{low:.1f} … {high:.1f}", games)
+    console.print(Panel(table, title=title, expand=False))
+    console.print(protocol_line(evaluation.protocol), highlight=False, soft_wrap=True)
 
 
 def protocol_line(protocol: Mapping[str, Any]) -> str:
@@ -79,14 +77,16 @@ def curve(folder: RunFolder, title: str) -> Path | None:
 def farewell(console: Console, folder: RunFolder, *, command: Callable[[str], str], again: str, wandb: bool) -> None:
     """What to type next; `command` says how to call a program from here."""
     sparring = command("sparring")
-    table = Table.grid(padding=(0, 2))
-    table.add_row("watch its best game", f"[bold]{sparring} replay {folder.path}[/]")
-    table.add_row("prove that game", f"[bold]{sparring} replay {folder.path} --view verify[/]")
-    table.add_row("play more games", f"[bold]{sparring} evaluate {folder.path} --episodes 200[/]")
-    table.add_row("train ten times longer", f"[bold]{sparring} {again}[/]")
-    table.add_row("stop any run with Ctrl-C and go on", f"[bold]{sparring} resume RUN[/]")
+    lines = {
+        "watch its best game": f"{sparring} replay {folder.path}",
+        "prove that game": f"{sparring} replay {folder.path} --view verify",
+        "play more games": f"{sparring} evaluate {folder.path} --episodes 200",
+        "train ten times longer": f"{sparring} {again}",
+        "stop with Ctrl-C and go on": f"{sparring} resume RUN",
+        "look at its curve and films": f"{folder.path / 'curve.png'}, {folder.path / 'episodes'}/",
+    }
     if wandb:
-        table.add_row("see its curves in the terminal", f"[bold]{command('wandb')} leet {folder.path / 'wandb'}[/]")
-        table.add_row("send them to W&B", f"[bold]{command('wandb')} sync {folder.path / 'wandb'}/offline-run-*[/]")
-    table.add_row("look at its curve and films", f"{folder.path / 'curve.png'}, {folder.path / 'episodes'}")
-    console.print(table, soft_wrap=True, highlight=False)
+        lines["see its curves in the terminal"] = f"{command('wandb')} leet {folder.path / 'wandb'}"
+        lines["send them to W&B"] = f"{command('wandb')} sync {folder.path / 'wandb'}/offline-run-*"
+    for what, words in lines.items():
+        console.print(f"{what:<32}[bold]{escape(words)}[/]", soft_wrap=True, highlight=False)

@@ -1,4 +1,4 @@
-"""The tracker against the real W&B SDK: offline files read back by W&B's own tool, online against a stub on the loopback.
+"""The tracker against the real W&B SDK: offline files are read back by W&B's own tool, online meets a loopback stub.
 
 Every run is a child process: W&B keeps its settings and its service for as long as a process lives.
 """
@@ -205,19 +205,19 @@ tracker.close()
     same = {"game/score": 3.0, "loss": 0.5, "time/acting": 0.25}
     assert rows == [{"update": update, "global_step": 10 * update, **same} for update in range(3)]
     assert film["global_step"] == 20
-    assert film["film"]["caption"] == "a win"
-    assert (file.parent / "files" / film["film"]["path"]).read_bytes() == b"a film"
+    assert film["film.caption"] == "a win"
+    assert (file.parent / "files" / film["film.path"]).read_bytes() == b"a film"
 
 
 def test_an_offline_run_survives_a_kill_but_for_the_last_row(tmp_path):
     script = """
-track("offline", range(100))
+tracker = track("offline", range(20))
+time.sleep(2)
+log(tracker, [20])
 os.kill(os.getpid(), signal.SIGKILL)
 """
     assert play(tmp_path, script, returncode=-signal.SIGKILL) == []
-    found = updates(tmp_path)
-    assert found == list(range(len(found)))
-    assert len(found) >= 99
+    assert updates(tmp_path) in (list(range(20)), list(range(21)))
 
 
 def test_a_resumed_offline_run_repeats_no_row_and_sync_stitches_it(tmp_path, server):
@@ -348,6 +348,12 @@ tracker.close()
     assert json.loads(configs[-1])["lr"] == {"value": 0.2}
 
 
+def test_a_resumed_online_run_sends_again_what_a_crash_kept_from_the_server(tmp_path, server):
+    assert play(tmp_path, 'track("online", range(3)).close()', **server.env) == []
+    assert play(tmp_path, 'track("online", range(1, 8), mirrored=5).close()', **server.env) == []
+    assert [row["update"] for row in server.rows()] == [0, 1, 2, 3, 4, 5, 6, 7]
+
+
 def test_a_server_that_dies_mid_run_holds_up_neither_log_nor_close(tmp_path, server):
     script = f"""
 tracker = track("online", patience=1.0)
@@ -381,13 +387,16 @@ log(tracker, range(3, 6))
 tracker.close()
 print("trained on")
 """
-    said = play(tmp_path, script)
-    assert said == ["W&B failed (FileNotFoundError: nowhere.mp4); the run goes on without it", "trained on"]
+    reason = "FileNotFoundError: [Errno 2] No such file or directory: 'nowhere.mp4'"
+    assert play(tmp_path, script) == [f"W&B failed ({reason}); the run goes on without it", "trained on"]
     assert updates(tmp_path) == [0, 1, 2]
 
 
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="finds the service's process through /proc")
 def test_when_wandb_core_is_killed_training_goes_on(tmp_path):
     script = """
+import warnings
+warnings.simplefilter("ignore", ResourceWarning)  # wandb leaves a killed service unreaped
 tracker = track("offline")
 children = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()
 for child in children:
@@ -398,4 +407,4 @@ tracker.close()
 print("trained on")
 """
     said = play(tmp_path, script)
-    assert said == ["W&B failed (); the run goes on without it", "trained on"]
+    assert said == ["W&B failed (ConnectionResetError: Connection lost); the run goes on without it", "trained on"]

@@ -35,7 +35,7 @@ class Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.folder = folder
         self.lock = Lock()
-        self.runs = {}  # name -> {"config": JSON, "history": [JSON, …]}
+        self.runs = {}  # name -> {"config": JSON, "summary": JSON, "history": [JSON, …]}
 
     def handle_error(self, request, client_address):
         pass  # wandb-core drops its connections when it is done
@@ -57,7 +57,7 @@ class Server(ThreadingHTTPServer):
                 return {"model": {**project, "bucket": self.bucket(variables["name"])}}
             case "UpsertBucket":
                 known = variables["name"] in self.runs
-                run = self.runs.setdefault(variables["name"], {"config": "{}", "history": []})
+                run = self.runs.setdefault(variables["name"], {"config": "{}", "summary": "{}", "history": []})
                 run["config"] = variables.get("config") or run["config"]
                 return {"upsertBucket": {"bucket": self.bucket(variables["name"]), "inserted": not known}}
             case "CreateRunFiles":
@@ -79,7 +79,7 @@ class Server(ThreadingHTTPServer):
             "project": {"id": "p", "name": "p", "entity": {"id": "e", "name": "local"}},
             "config": run["config"],
             "wandbConfig": '{"t": 1}',  # without "t" the SDK sees no run to resume
-            "summaryMetrics": run["history"][-1] if run["history"] else "{}",
+            "summaryMetrics": run["summary"],
             "historyLineCount": len(run["history"]),
             "historyTail": json.dumps(run["history"][-1:]),
             "eventsLineCount": 0,
@@ -108,8 +108,10 @@ class Handler(BaseHTTPRequestHandler):
         self.reply({})
 
     def stream(self, name, files):
-        rows = files.get("wandb-history.jsonl", {"content": []})["content"]
-        self.server.runs[name]["history"] += rows
+        run, empty = self.server.runs[name], {"content": []}
+        rows = files.get("wandb-history.jsonl", empty)["content"]
+        run["history"] += rows
+        run["summary"] = [run["summary"], *files.get("wandb-summary.json", empty)["content"]][-1]
         for row in rows:
             self.server.note("history.jsonl", row)
 

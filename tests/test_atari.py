@@ -1,0 +1,407 @@
+"""Atari worlds: the emulation is Gymnasium's own frame by frame, and every sharp edge of the vector class is known.
+
+The oracle is Gymnasium's `AtariPreprocessing` and `FrameStackObservation` on the registered single world. It is given
+what the vector class draws for itself, and nothing else: the raw seed (Gymnasium hashes seeds) and the number of frames
+that the opening of each game takes.
+"""
+
+from contextlib import closing
+from dataclasses import replace
+from functools import partial
+
+import cv2
+import gymnasium
+import numpy as np
+import pytest
+from ale_py.vector_env import AtariVectorEnv
+from gymnasium.vector import AutoresetMode
+from gymnasium.wrappers import AtariPreprocessing, FrameStackObservation
+
+from sparring.envs import atari
+from sparring.envs.worlds import World, build
+
+INVADERS = "ALE/SpaceInvaders-v5"
+BREAKOUT = "ALE/Breakout-v5"  # nothing moves before FIRE is pressed, and a game that nobody serves never ends
+PPO2017, MNIH2015, MACHADO2018 = (atari.PROTOCOLS[name] for name in ("ppo2017", "mnih2015", "machado2018"))
+STICKY = replace(PPO2017, name="sticky", sticky=0.25)  # FIRE and sticky together, which no preset has
+
+each_rule = pytest.mark.parametrize("rules", [PPO2017, MNIH2015, MACHADO2018, STICKY], ids=lambda rules: rules.name)
+
+
+def opened(rules, count=1, *, training=False, env=INVADERS):
+    """Worlds that close at the end of a `with`."""
+    return closing(atari.make(env, rules, count, training=training))
+
+
+def random_actions(worlds, steps):
+    """[T, N] uniform over the buttons."""
+    return np.random.default_rng(0).integers(worlds.single_action_space.n, size=(steps, worlds.num_envs))
+
+
+def shown(obs, info, over):
+    """[N, 4, 84, 84]: what each world showed after the step, before any autoreset."""
+    return np.where(over[:, None, None, None], info["final_obs"], obs) if over.any() else obs
+
+
+class Opening(gymnasium.Wrapper):
+    """Seeds the emulator with the raw seed and opens a game as the vector class does, in a given number of frames."""
+
+    def __init__(self, env, buttons):
+        super().__init__(env)
+        self.buttons = buttons
+
+    def reset(self, *, seed=None, options=None):
+        if seed is not None:
+            self.unwrapped.ale.setInt("random_seed", seed)
+            self.unwrapped.load_game()
+        obs, info = self.env.reset()
+        for button in self.buttons:
+            obs, *_, info = self.env.step(self.unwrapped.get_action_meanings().index(button))
+        while info["episode_frame_number"] < options["frames"]:
+            obs, *_, info = self.env.step(0)
+        return obs, info
+
+
+def frame_by_frame(rules, env=INVADERS, buttons=None, **settings):
+    """Gymnasium's single world, one frame a step."""
+    world = gymnasium.make(
+        env,
+        frameskip=1,
+        repeat_action_probability=rules.sticky,
+        full_action_space=rules.full_action_space,
+        disable_env_checker=True,
+        **settings,
+    )
+    return Opening(world, ["FIRE"] * rules.fire_reset if buttons is None else buttons)
+
+
+def oracle(rules, *, padding="zero", **settings):
+    """Gymnasium's own preprocessing; no idle frames of its own."""
+    world = AtariPreprocessing(frame_by_frame(rules, **settings), noop_max=0, frame_skip=rules.frame_skip)
+    return FrameStackObservation(world, 4, padding_type=padding)
+
+
+def shrink(screen):
+    """[210, 160] → [84, 84]"""
+    return cv2.resize(screen, (84, 84), interpolation=cv2.INTER_AREA)
+
+
+# --- the emulation ---------------------------------------------------------------------------------------------------
+
+
+@each_rule
+def test_every_transition_is_gymnasiums(rules):
+    """Whole stacks, rewards, ends, lives and frame counts, through the end of a game and into the next one."""
+    seed, games = 7, np.zeros(3, int)
+    with opened(rules, 3) as worlds:
+        obs, info = worlds.reset(seed=seed)
+        oracles = [oracle(rules) for _ in range(3)]
+        for k, single in enumerate(oracles):
+            np.testing.assert_array_equal(obs[k], single.reset(seed=seed + k, options=opening(info, k))[0])
+        for actions in random_actions(worlds, 800):
+            obs, rewards, terminated, truncated, info = worlds.step(actions)
+            pictures = shown(obs, info, terminated | truncated)
+            for k, single in enumerate(oracles):
+                picture, *facts, known = single.step(int(actions[k]))
+                assert [rewards[k], terminated[k], truncated[k]] == facts
+                np.testing.assert_array_equal(pictures[k], picture)
+                if terminated[k]:
+                    games[k] += 1
+                    picture, known = single.reset(options=opening(info, k))
+                    np.testing.assert_array_equal(obs[k], picture)
+                for fact in ("lives", "episode_frame_number", "frame_number"):
+                    assert info[fact][k] == known[fact]
+    assert games.all()
+
+
+def opening(info, k):
+    return {"frames": info["episode_frame_number"][k]}
+
+
+@each_rule
+def test_pictures_show_the_same_game_in_colour(rules):
+    seed = 7
+    with opened(rules) as worlds:
+        _, info = worlds.reset(seed=seed)
+        opening_frames = opening(info, 0)
+        actions = random_actions(worlds, 2000)[:, 0]
+        length = next(t for t, action in enumerate(actions, 1) if worlds.step(action[None])[2])
+    single = oracle(rules, render_mode="rgb_array")
+    single.reset(seed=seed, options=opening_frames)
+    pictures = atari.pictures(INVADERS, rules, seed, actions[:length])
+    np.testing.assert_array_equal(next(pictures), single.render())
+    for t, (action, picture) in enumerate(zip(actions[:length], pictures, strict=True), 1):
+        terminated = single.step(int(action))[2]
+        np.testing.assert_array_equal(picture, single.render())
+        assert terminated == (t == length)
+    assert picture.shape == (210, 160, 3)
+
+
+@pytest.mark.parametrize("rules", [MACHADO2018, STICKY], ids=lambda rules: rules.name)
+def test_world_k_of_a_seed_is_the_first_world_of_the_kth_seed_after_it(rules):
+    with opened(rules, 3) as together:
+        actions = random_actions(together, 250)
+        seen = play(together, 5, actions)
+    for k in range(3):
+        with opened(rules) as alone:
+            for one, many in zip(play(alone, 5 + k, actions[:, k : k + 1]), seen, strict=True):
+                np.testing.assert_array_equal(one[:, 0], many[:, k])
+
+
+def test_the_number_of_threads_changes_nothing(monkeypatch):
+    seen = []
+    for threads in (1, 2):
+        monkeypatch.setattr(atari, "AtariVectorEnv", partial(AtariVectorEnv, num_threads=threads))
+        with opened(STICKY, 4, training=True) as worlds:
+            seen.append(play(worlds, 0, random_actions(worlds, 250)))
+    for one, two in zip(*seen, strict=True):
+        np.testing.assert_array_equal(one, two)
+
+
+def play(worlds, seed, actions):
+    """Observations [T + 1, N, …], and rewards, terminated, truncated and life_lost [T, N]."""
+    obs = [worlds.reset(seed=seed)[0]]
+    facts = []
+    for row in actions:
+        picture, *rest, info = worlds.step(row)
+        obs.append(picture)
+        facts.append([*rest, info["life_lost"]])
+    return [np.stack(obs), *(np.stack(fact) for fact in zip(*facts, strict=True))]
+
+
+@pytest.mark.parametrize("sticky", [0.0, 0.25])
+def test_only_sticky_actions_tell_two_seeds_apart(sticky):
+    """Without idle frames two games of equal actions are one game; the class's own default and the id's differ here."""
+    with opened(replace(PPO2017, noop_max=0, sticky=sticky), 2) as worlds:
+        actions = np.repeat(random_actions(worlds, 300)[:, :1], 2, axis=1)
+        obs, *_ = play(worlds, 0, actions)
+    assert np.array_equal(obs[:, 0], obs[:, 1]) == (sticky == 0)
+
+
+def test_pictures_handed_out_are_never_overwritten():
+    """Rollouts keep views of `final_obs` while the worlds play on."""
+    kept, copies = [], []
+    with opened(replace(PPO2017, max_frames=20), 2) as worlds:
+        kept.append(worlds.reset(seed=0)[0])
+        copies.append(kept[-1].copy())
+        for actions in random_actions(worlds, 100):
+            obs, _, _, truncated, info = worlds.step(actions)
+            kept += [obs, info["final_obs"]] if truncated.any() else [obs]
+            copies += [array.copy() for array in kept[len(copies) :]]
+    for array, copy in zip(kept, copies, strict=True):
+        np.testing.assert_array_equal(array, copy)
+
+
+# --- differences from Gymnasium --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("buttons", "same"), [(["FIRE"], True), (["NOOP"] * 11 + ["FIRE"], False), ([], False)], ids=["first", "last", "no"]
+)
+def test_fire_comes_before_the_idle_frames(buttons, same):
+    """Breakout, as Space Invaders looks the same either way: an early FIRE has the ball in play."""
+    with opened(PPO2017, env=BREAKOUT) as worlds:
+        obs, info = worlds.reset(seed=1)
+    assert info["episode_frame_number"] == 12
+    single = oracle(PPO2017, env=BREAKOUT, buttons=buttons)
+    assert np.array_equal(obs[0], single.reset(seed=1, options={"frames": 12})[0]) == same
+
+
+def test_idle_frames_are_0_to_noop_max_less_1_and_fire_is_one_of_them():
+    drawn = []
+    for fire in (False, True):
+        with opened(replace(PPO2017, fire_reset=fire)) as worlds:
+            frames = [worlds.reset(seed=0)[1]] + [worlds.reset()[1] for _ in range(300)]
+            drawn.append(np.array([info["episode_frame_number"][0] for info in frames]))
+    idle, with_fire = drawn
+    assert set(idle) == set(range(30))
+    np.testing.assert_array_equal(with_fire, np.maximum(idle, 1))
+
+
+@pytest.mark.parametrize(("fire", "noop_max", "frames"), [(False, 0, 0), (False, 1, 0), (True, 0, 1), (True, 1, 1)])
+def test_the_shortest_openings(fire, noop_max, frames):
+    with opened(replace(PPO2017, fire_reset=fire, noop_max=noop_max), 4) as worlds:
+        assert worlds.reset(seed=0)[1]["episode_frame_number"].tolist() == [frames] * 4
+
+
+def test_gymnasium_draws_one_idle_frame_more():
+    """noop_max = 1: always one frame there, always none here."""
+    single = gymnasium.make(INVADERS, frameskip=1, disable_env_checker=True)
+    _, info = AtariPreprocessing(single, noop_max=1).reset(seed=0)
+    assert info["episode_frame_number"] == 1
+
+
+def test_the_stack_starts_with_zeros_where_gymnasium_repeats_the_first_picture():
+    with opened(PPO2017) as worlds:
+        obs, info = worlds.reset(seed=0)
+        single = oracle(PPO2017, padding="reset")
+        repeated, _ = single.reset(seed=0, options=opening(info, 0))
+        for filled in range(1, 5):
+            assert repeated.any(axis=(1, 2)).all()
+            assert not obs[0, : 4 - filled].any()
+            np.testing.assert_array_equal(obs[0, 4 - filled :], repeated[4 - filled :])
+            obs, *_ = worlds.step(np.array([1]))
+            repeated, *_ = single.step(1)
+        np.testing.assert_array_equal(obs[0], repeated)
+
+
+def test_the_frame_cap_leaves_out_the_opening_where_gymnasium_counts_it():
+    """Opening of 12 frames and a cap of 40: 40 / 4 steps here, (40 − 12) / 4 there."""
+    rules = replace(PPO2017, max_frames=40)
+    with opened(rules) as worlds:
+        _, info = worlds.reset(seed=1)
+        assert info["episode_frame_number"] == 12
+        here = next(t for t in range(1, 20) if worlds.step(np.array([0]))[3])
+    single = oracle(rules, max_num_frames_per_episode=40)
+    single.reset(seed=1, options={"frames": 12})
+    there = next(t for t in range(1, 20) if single.step(0)[3])
+    assert (here, there) == (10, 7)
+
+
+# --- the last picture of a game, which Gymnasium gets wrong in the same way ------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("seed", "cap", "last"),
+    [(0, 481, 1), (0, 482, 2), (0, 483, 3), (0, 484, 4), (7, atari.HALF_HOUR, 0), (9, atari.HALF_HOUR, 0)],
+    ids=["cut at 1", "cut at 2", "cut at 3", "cut at 4", "lost early", "lost late"],
+)
+def test_the_last_picture_of_a_game_lacks_its_last_frame(seed, cap, last):
+    """Frames 1, 2 and 3 of the step: the picture is the one before it; frame 4: that one pooled with frame 3."""
+    rules = replace(PPO2017, max_frames=cap)
+    with opened(rules) as worlds:
+        _, info = worlds.reset(seed=seed)
+        frames = opening(info, 0)
+        actions = random_actions(worlds, 2000)[:, 0]
+        for t, action in enumerate(actions):
+            _, _, terminated, truncated, info = worlds.step(action[None])
+            if terminated[0] or truncated[0]:
+                break
+    print(seed, cap, t, terminated, truncated)
+    single = frame_by_frame(rules, obs_type="grayscale")
+    single.reset(seed=seed, options=frames)
+    screens = []
+    for action in np.repeat(actions[: t + 1], 4):
+        if len(screens) < cap and not single.unwrapped.ale.game_over():
+            screens.append(single.step(action)[0])
+    n = len(screens) - 4 * t
+    before = np.maximum(screens[4 * t - 2], screens[4 * t - 1])
+    print(n, np.array_equal(before, np.maximum(screens[-1], screens[-2])))
+    expected = np.maximum(before, screens[-2]) if n == 4 else before
+    np.testing.assert_array_equal(info["final_obs"][0, -1], shrink(expected))
+    assert not np.array_equal(info["final_obs"][0, -1], shrink(np.maximum(screens[-1], screens[-2])))
+
+
+# --- lives, ends and cuts --------------------------------------------------------------------------------------------
+
+
+def test_training_changes_nothing_but_that_lost_lives_are_terminated():
+    """Both play on through 3, 2 and 1 lives; told by the lives, not by the frame count that the code looks at."""
+    with opened(PPO2017, 4, training=True) as training, opened(PPO2017, 4) as full:
+        obs, info = full.reset(seed=0)
+        np.testing.assert_array_equal(training.reset(seed=0)[0], obs)
+        lives, frames = info["lives"].copy(), info["episode_frame_number"].copy()
+        ends, losses, largest = 0, [], 0
+        for actions in random_actions(full, 800):
+            obs, rewards, over, cut, info = full.step(actions)
+            learner_obs, learner_rewards, terminated, truncated, learner_info = training.step(actions)
+            lost = ~over & (info["lives"] < lives)
+            np.testing.assert_array_equal(learner_obs, obs)
+            np.testing.assert_array_equal(learner_rewards, rewards)
+            np.testing.assert_array_equal(learner_info["life_lost"], lost)
+            np.testing.assert_array_equal(terminated, over | lost)
+            assert not (cut | truncated | info["life_lost"]).any()
+            assert (info["episode_frame_number"] > frames)[~over].all()
+            assert (info["episode_frame_number"] < 30)[over].all()
+            if over.any():
+                np.testing.assert_array_equal(learner_info["final_obs"][over], info["final_obs"][over])
+            losses += [(int(lives[k]), int(info["lives"][k])) for k in np.flatnonzero(lost)]
+            ends, largest = ends + over.sum(), max(largest, rewards.max())
+            lives, frames = info["lives"].copy(), info["episode_frame_number"].copy()
+    assert set(losses) == {(3, 2), (2, 1)}
+    assert ends >= 4
+    assert largest == 200 or largest in range(5, 31, 5)  # raw, although the learner of this protocol clips
+
+
+def test_final_obs_says_nothing_where_a_life_was_lost():
+    with opened(PPO2017, training=True) as worlds:
+        worlds.reset(seed=0)
+        infos = (worlds.step(action)[-1] for action in random_actions(worlds, 1000))
+        lost = next(info for info in infos if info["life_lost"][0])
+    assert not lost["final_obs"][0].any()
+
+
+HIDING = "LRR......LRL..L.R..RRRLLLRLLRLLR..LLRLLL.LLL.LL.RLRR.L.RL..L..LR.RR.RLL.."  # each held for 16 steps
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_invaders_that_land_end_the_game_whatever_lives_are_left(training):
+    """The cannon dodges and never shoots until the invaders reach the ground: one life lost, then the game at two."""
+    with opened(replace(PPO2017, noop_max=0), training=training) as worlds:
+        worlds.reset(seed=0)
+        ends, lives = [], 3
+        for t, button in enumerate(np.repeat([".FRL".index(held) for held in HIDING], 16), 1):
+            _, _, terminated, truncated, info = worlds.step(button[None])
+            if terminated[0]:
+                ends.append((t, lives, bool(info["life_lost"][0]), int(info["episode_frame_number"][0])))
+            assert not truncated[0]
+            lives = int(info["lives"][0])
+    print(ends)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_a_game_at_the_frame_cap_is_cut_and_not_ended(training):
+    with opened(replace(PPO2017, max_frames=400), 2, training=training) as worlds:
+        actions = random_actions(worlds, 100)
+        obs, _, terminated, truncated, life_lost = play(worlds, 0, actions[:-1])
+        assert not (terminated | truncated | life_lost).any()
+        after, _, terminated, truncated, info = worlds.step(actions[-1])
+    assert truncated.all()
+    assert not (terminated | info["life_lost"]).any()
+    np.testing.assert_array_equal(info["final_obs"][:, :-1], obs[-1][:, 1:])
+    assert info["final_obs"].any(axis=(2, 3)).all()
+    assert after.any(axis=(2, 3)).tolist() == [[False, False, False, True]] * 2
+
+
+def test_a_life_lost_on_the_very_step_of_the_cut_ends_the_game():
+    """The learner's return ends with the life; the game is over all the same, and its score is told."""
+    with opened(PPO2017, training=True) as worlds:
+        actions = random_actions(worlds, 1000)
+        worlds.reset(seed=0)
+        length = next(t for t, row in enumerate(actions, 1) if worlds.step(row)[-1]["life_lost"][0])
+    ends = []
+    for training in (True, False):
+        with opened(replace(PPO2017, max_frames=4 * length), training=training) as worlds:
+            *_, terminated, truncated, life_lost = play(worlds, 0, actions[:length])
+            assert not (terminated | truncated | life_lost)[:-1].any()
+            ends.append((terminated[-1, 0], truncated[-1, 0], life_lost[-1, 0]))
+    assert ends == [(True, False, False), (False, True, False)]
+
+
+# --- protocols -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("protocol", "buttons"), [("ppo2017", 6), ("mnih2015", 6), ("machado2018", 18)])
+def test_a_protocol_has_its_buttons(protocol, buttons):
+    with closing(build(World(INVADERS, protocol), training=True, count=2)) as worlds:
+        assert worlds.single_action_space.n == buttons
+        assert worlds.observation_space.shape == (2, 4, 84, 84)
+        assert worlds.metadata["autoreset_mode"] == AutoresetMode.SAME_STEP
+
+
+@pytest.mark.parametrize(
+    ("protocol", "frames"),
+    [
+        ("mnih2015", 18_000),
+        pytest.param("ppo2017", 108_000, marks=pytest.mark.slow),
+        pytest.param("machado2018", 108_000, marks=pytest.mark.slow),
+    ],
+)
+def test_a_protocol_cuts_games_at_its_frame(protocol, frames):
+    """Breakout, where nobody serves the next ball."""
+    with closing(build(World(BREAKOUT, protocol), training=False, count=1)) as worlds:
+        worlds.reset(seed=0)
+        ends = [worlds.step(np.array([0]))[2:4] for _ in range(frames // 4)]
+    assert np.concatenate(ends).nonzero()
+    assert [bool(truncated[0]) for _, truncated in ends] == [False] * (frames // 4 - 1) + [True]
+    assert not any(terminated[0] for terminated, _ in ends)
