@@ -5,14 +5,17 @@ The vector class has sharp edges; this module keeps them in one place:
 * `episodic_life=True` restarts the whole game at every lost life, so it is never used. `life_loss_info=True`
   reports the loss as `terminated` and plays on; whether the *game* ended shows only in `episode_frame_number`,
   which falls back at a reset.
-* After a lost life `final_obs` is all zeros: `info["life_lost"]` tells those rows, and nobody bootstraps from them.
+* After a lost life `final_obs` is memory that nobody wrote, different in every run: `info["life_lost"]` tells those
+  rows, and nobody bootstraps from them.
+* The picture of the step that ends or cuts a game lacks its last frame, as `AtariPreprocessing`'s does: it is the
+  picture before it, pooled with the step's third frame if the fourth was the last.
 * Reward clipping would lose the score for good, so rewards come out raw and the learner clips them.
 * Sticky actions default to 0 in the class and to 0.25 under the registered id, so they are always passed.
 * There is no way to save an emulator's state: games are identified by seed and actions instead (`episodes`).
 
-Known differences from Gymnasium's `AtariPreprocessing`, each with a test in tests/test_atari.py: FIRE comes before the
-idle frames; there are 0 to noop_max − 1 of them; the frame stack starts with zeros; the picture of the step that ends
-a game is the one before it.
+Known differences from Gymnasium's `AtariPreprocessing` and `FrameStackObservation`, each with a test in
+tests/test_atari.py: FIRE comes before the idle frames, and counts as one of them; there are 0 to noop_max − 1, not 1
+to noop_max; the frame stack starts with zeros; the frame cap leaves the opening out. All else is equal to the bit.
 """
 
 from __future__ import annotations
@@ -34,7 +37,7 @@ ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)
 
 WORLDS = {"ALE/SpaceInvaders-v5": "Atari 2600 Space Invaders: the real ROM, 84×84 grey frames, four stacked"}
 
-HALF_HOUR = 108_000  # frames at 60 Hz: the emulator's own cap
+HALF_HOUR = 108_000  # frames at 60 Hz: the cap of the registered id
 FIVE_MINUTES = 18_000
 
 PROTOCOLS = {

@@ -93,7 +93,7 @@ def load(path: Path) -> Episode:
         EpisodeError: the file is missing, no episode, damaged, or of another version.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:  # np.load leaves a damaged one open
             arrays = {name: archive[name] for name in ARRAYS}
             header = json.loads(str(archive["header"]))
         if header["format"] != FORMAT:

@@ -9,10 +9,12 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -47,6 +49,7 @@ Each has its own --help, and so has each algorithm: sparring train ppo --help.""
 RUNS = Path("runs")
 FAILED = 2
 INTERRUPTED = 130  # 128 + SIGINT, as shells count
+SCALES = {"k": 10**3, "M": 10**6, "G": 10**9}
 numbers = tyro.constructors.ConstructorRegistry()
 
 
@@ -56,9 +59,12 @@ def count(text: str) -> int:
     Raises:
         ValueError: it is not a whole number.
     """
-    scale = {"k": 1e3, "M": 1e6, "G": 1e9}.get(text[-1:], 1)
-    value = float(text.rstrip("kMG").replace("_", "")) * scale
-    if value != int(value):
+    digits, scale = (text[:-1], SCALES[text[-1]]) if text[-1:] in SCALES else (text, 1)
+    try:
+        value = Decimal(digits) * scale
+    except InvalidOperation:
+        value = Decimal("nan")
+    if not value.is_finite() or value != int(value):
         raise ValueError(f"{text!r} is not a whole number")
     return int(value)
 
@@ -150,6 +156,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Run a command line; bad input is explained and exits with code 2."""
     words = list(sys.argv[1:] if argv is None else argv)
     console = Console()
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch loads: threads that spin while they wait
+    # slow the emulators' threads, and on a busy machine each other tenfold
     try:
         sys.exit(dispatch(words, console))
     except BadInputError as error:
@@ -240,6 +248,7 @@ def train_command(words: list[str], console: Console) -> int:
     if options.minutes is not None:
         job = within(options.minutes, job, console)
     experiment = job.build()
+    job = jobs.with_fitting_threads(job, experiment)
     folder = new_folder(options.out, job)
     return run_to_end(job, experiment, folder, options.track, console)
 

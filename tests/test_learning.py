@@ -1,0 +1,73 @@
+"""Whoever learns must learn what is known: the probes' values in closed form, and, slowly, to balance a pole."""
+
+from time import perf_counter
+
+import numpy as np
+import pytest
+import torch
+
+from sparring.agents.evaluate import interval
+from sparring.agents.protocol import Schedule
+from sparring.envs.probes import PROBES
+from sparring.envs.worlds import World
+from sparring.runners import catalog
+
+γ = 0.5  # so low that a forgotten discount, or a value that leaks over the end of a game, is far off
+UPDATES = 100
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Networks this small are fastest on one, and several would fight over the cores."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+LEARNERS = {
+    "reinforce": {"baseline": "value"},
+    "ppo": {"epochs": 2, "minibatches": 2, "clip": 0.2},
+}
+
+
+@pytest.mark.parametrize("probe", PROBES, ids=lambda probe: probe.id.removeprefix("sparring/"))
+@pytest.mark.parametrize("name", LEARNERS)
+def test_every_learner_solves_every_probe(name, probe):
+    algorithm, horizon, count = catalog.load(name), 8, 16
+    schedule, world = Schedule(UPDATES * horizon * count), World(probe.id, "gymnasium", count)
+    plain = {"horizon": horizon, "learning_rate": 1e-2, "gamma": γ, "entropy_weight": 0.0}
+    learner, source, _ = algorithm.experiment(
+        algorithm.Config(schedule, world, **plain, **LEARNERS[name]), seed=1, device="cpu"
+    )
+    source.reset(seed=1)
+    for _ in range(UPDATES):
+        learner.update(source.draw(learner))
+    with torch.no_grad():
+        shown = np.array([[obs] for obs in probe.values(γ)], np.float32)
+        logits, values = learner.network(torch.from_numpy(shown))
+        chances = dict(zip(probe.values(γ), torch.softmax(logits, 1).tolist(), strict=True))
+    found = dict(zip(probe.values(γ), values.tolist(), strict=True))
+    assert found == pytest.approx(dict(probe.values(γ)), abs=0.02)
+    assert {obs: round(chances[obs][action], 1) for obs, action in probe.actions.items()} == dict.fromkeys(
+        probe.actions, 1.0
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("name", LEARNERS)
+def test_the_cartpole_preset_balances_the_pole(name, seed, capsys):
+    algorithm = catalog.load(name)
+    config = algorithm.PRESETS["cartpole"].config
+    learner, source, evaluate = algorithm.experiment(config, seed=seed, device="cpu")
+    start, updates = perf_counter(), -(-config.schedule.steps // source.steps_per_draw)
+    for update in range(updates):
+        if update % config.schedule.save_every == 0:  # as the runner does at every save
+            source.reset(int(np.random.SeedSequence([seed, update]).generate_state(1)[0] >> 2))
+        learner.update(source.draw(learner))
+    seconds, evaluation = perf_counter() - start, evaluate(learner)
+    low, high = interval(evaluation.scores)
+    with capsys.disabled():
+        print(f"\n{name} seed {seed}: {evaluation.metrics['score']:.1f} [{low:.1f}, {high:.1f}] after {seconds:.0f} s")
+    assert evaluation.metrics["score"] >= 475  # at which Gymnasium calls CartPole-v1 solved

@@ -1,0 +1,198 @@
+"""The two-headed networks: shapes, sizes, starting weights, and what they refuse."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete
+from torch import nn
+
+from sparring.agents import networks
+from sparring.agents.networks import SpaceError
+from sparring.envs.errors import BadInputError
+
+CART = Box(-1.0, 1.0, (4,), np.float32)
+SCREEN = Box(0, 255, (4, 44, 44), np.uint8)  # large enough for the convolutions, small enough for quick tests
+ATARI = Box(0, 255, (4, 84, 84), np.uint8)
+
+
+def build(name="auto", observations=CART, actions=6, *, seed=0, precision="fp32"):
+    generator = torch.Generator().manual_seed(seed)
+    return networks.build(name, observations, Discrete(actions), generator, precision=precision)
+
+
+def sample(space, rows, seed=0):
+    random = np.random.default_rng(seed)
+    if np.issubdtype(space.dtype, np.integer):
+        return torch.from_numpy(
+            random.integers(int(space.high.max()) + 1, size=(rows, *space.shape), dtype=space.dtype)
+        )
+    return torch.from_numpy(random.uniform(-1, 1, (rows, *space.shape)).astype(space.dtype))
+
+
+def size(network):
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def linear_size(inputs, outputs):
+    return inputs * outputs + outputs
+
+
+# The smallest image: 36 → 8 → 3 → 1 pixels, so that the last convolution has exactly one place to stand.
+@pytest.mark.parametrize(
+    "space", [CART, Box(-1, 1, (2, 3), np.float32), SCREEN, Box(0, 255, (1, 36, 36), np.uint8)], ids=str
+)
+@pytest.mark.parametrize("rows", [0, 1, 5])
+def test_every_row_of_observations_gets_its_logits_and_its_value(space, rows):
+    logits, values = build(observations=space)(sample(space, rows))
+    assert (logits.shape, values.shape) == ((rows, 6), (rows,))
+    assert logits.dtype == values.dtype == torch.float32
+
+
+@pytest.mark.parametrize("space", [CART, SCREEN], ids=["cart", "screen"])
+def test_rows_do_not_leak_into_each_other(space):
+    network, obs = build(observations=space), sample(space, 3)
+    together = network(obs)
+    for k in range(3):
+        for alone, row in zip(network(obs[k : k + 1]), together, strict=True):
+            torch.testing.assert_close(alone[0], row[k], atol=1e-5, rtol=1e-4)
+
+
+def test_the_mlp_has_two_bodies_of_two_layers_of_64():
+    body = linear_size(4, 64) + linear_size(64, 64)
+    assert size(build(actions=2)) == 2 * body + linear_size(64, 2) + linear_size(64, 1)
+
+
+def test_the_nature_network_is_that_of_the_paper_with_a_second_head():
+    convolutions = (4 * 8 * 8 * 32 + 32) + (32 * 4 * 4 * 64 + 64) + (64 * 3 * 3 * 64 + 64)
+    body = convolutions + linear_size(7 * 7 * 64, 512)
+    assert body == 1_684_128
+    assert size(build(observations=ATARI, actions=18)) == body + linear_size(512, 18) + linear_size(512, 1)
+
+
+@pytest.mark.parametrize(
+    ("space", "convolves"),
+    [
+        (SCREEN, True),
+        (Box(0, 255, (1, 36, 36), np.uint8), True),
+        (Box(0, 255, (4, 35, 84), np.uint8), False),  # too small for three convolutions
+        (Box(0, 1, (4, 44, 44), np.float32), False),  # floats are no image
+        (Box(0, 255, (84, 84), np.uint8), False),
+        (CART, False),
+    ],
+    ids=str,
+)
+def test_auto_takes_convolutions_for_images_and_layers_for_the_rest(space, convolves):
+    assert any(isinstance(module, nn.Conv2d) for module in build(observations=space).modules()) == convolves
+
+
+@pytest.mark.parametrize(
+    ("name", "space"),
+    [
+        ("mlp", SCREEN),  # what the message of `nature` recommends must work
+        ("auto", Box(0, 255, (128,), np.uint8)),  # such as the console's memory
+        ("auto", Box(0, 1, (16,), np.int64)),  # such as a Discrete observation, flattened
+        ("auto", Box(-1, 1, (3,), np.float64)),
+    ],
+    ids=["mlp on pixels", "bytes", "one-hot", "double"],
+)
+def test_the_mlp_reads_numbers_of_any_type(name, space):
+    logits, values = build(name, observations=space, actions=2)(sample(space, 3))
+    assert logits.shape == (3, 2)
+    assert logits.isfinite().all()
+    assert values.isfinite().all()
+
+
+def test_pixels_are_scaled_to_the_unit_interval():
+    shades = torch.tensor([0, 51, 255], dtype=torch.uint8).reshape(1, 3, 1, 1)
+    torch.testing.assert_close(networks.Pixels()(shades).flatten(), torch.tensor([0.0, 0.2, 1.0]))
+
+
+@pytest.mark.parametrize("space", [CART, SCREEN], ids=["cart", "screen"])
+def test_the_policy_starts_near_uniform(space):
+    logits, _ = build(observations=space)(sample(space, 64))
+    assert (torch.softmax(logits, 1) - 1 / 6).abs().max() < 0.01
+    assert logits.std(0).max() > 0  # but it does look at what it sees
+
+
+@pytest.mark.parametrize("space", [CART, SCREEN], ids=["cart", "screen"])
+def test_weights_start_orthogonal_with_the_gain_of_their_place_and_biases_at_zero(space):
+    network = build(observations=space)
+    layers = [module for module in network.modules() if isinstance(module, nn.Linear | nn.Conv2d)]
+    assert len(layers) == 6
+    for layer in layers:
+        gain = {network.policy_head: 0.01, network.value_head: 1.0}.get(layer, math.sqrt(2))
+        weight = layer.weight.detach().flatten(1)
+        weight = weight if weight.shape[0] <= weight.shape[1] else weight.T
+        torch.testing.assert_close(weight @ weight.T, gain**2 * torch.eye(len(weight)), atol=1e-4 * gain**2, rtol=0)
+        assert not layer.bias.any()
+
+
+@pytest.mark.parametrize("space", [CART, SCREEN], ids=["cart", "screen"])
+def test_a_seed_decides_every_weight_and_the_global_generator_none(space):
+    torch.manual_seed(1)
+    first = build(observations=space, seed=3)
+    torch.manual_seed(2)
+    twin, other = build(observations=space, seed=3), build(observations=space, seed=4)
+    assert all(torch.equal(a, b) for a, b in zip(first.parameters(), twin.parameters(), strict=True))
+    assert not torch.equal(first.policy_head.weight, other.policy_head.weight)
+
+
+def test_the_two_bodies_of_an_mlp_differ_and_learn_apart():
+    network = build()
+    bodies = network.policy_body, network.value_body
+    assert not torch.equal(*(body[1].weight for body in bodies))
+    network(sample(CART, 5))[1].sum().backward()
+    assert all(parameter.grad is None for parameter in network.policy_body.parameters())
+    assert all(parameter.grad.any() for parameter in network.value_body.parameters())
+
+
+def test_the_nature_network_learns_one_trunk_from_both_heads_and_evaluates_it_once():
+    network, calls = build(observations=SCREEN), []
+    network.policy_body.register_forward_hook(lambda *_: calls.append(1))
+    network(sample(SCREEN, 2))[1].sum().backward()
+    assert len(calls) == 1
+    assert all(parameter.grad.any() for parameter in network.policy_body.parameters())
+
+
+def test_a_network_that_loads_anothers_state_answers_as_that_one():
+    first, second = build(observations=SCREEN, seed=1), build(observations=SCREEN, seed=2)
+    second.load_state_dict(first.state_dict())
+    obs = sample(SCREEN, 2)
+    for mine, other in zip(first(obs), second(obs), strict=True):
+        assert torch.equal(mine, other)
+
+
+@pytest.mark.parametrize("space", [CART, SCREEN], ids=["cart", "screen"])
+def test_bf16_answers_in_fp32_and_close_to_it(space):
+    exact, rough = build(observations=space), build(observations=space, precision="bf16")
+    obs = sample(space, 16)
+    (logits, values), (rough_logits, rough_values) = exact(obs), rough(obs)
+    assert rough_logits.dtype == rough_values.dtype == torch.float32
+    assert not torch.equal(values, rough_values)  # it is another precision
+    # bf16 keeps 8 bits: a few of its steps (2^-8) relative to the size of the numbers summed
+    torch.testing.assert_close(rough_logits, logits, atol=5e-4, rtol=0.05)
+    torch.testing.assert_close(rough_values, values, atol=0.05, rtol=0.05)
+
+
+@pytest.mark.parametrize(
+    ("name", "observations", "actions", "said"),
+    [
+        ("auto", CART, Box(-1, 1, (2,)), ["actions", "Box(-1.0, 1.0, (2,), float32)", "Discrete(n)"]),
+        ("auto", CART, MultiDiscrete([2, 3]), ["actions", "MultiDiscrete([2 3])", "Discrete(n)"]),
+        ("auto", CART, Discrete(3, start=1), ["actions", "Discrete(3, start=1)", "counted from 0"]),
+        ("auto", Discrete(7), Discrete(2), ["observations", "Discrete(7)", "Box"]),
+        ("auto", Dict(a=Discrete(2)), Discrete(2), ["observations", "Dict('a': Discrete(2))", "Box"]),
+        ("auto", MultiBinary(3), Discrete(2), ["observations", "MultiBinary(3)", "Box"]),
+        ("mlp", Box(-1, 1, (), np.float32), Discrete(2), ["observations", "()", "Box"]),
+        ("nature", CART, Discrete(2), ["observations", "(4,)", "'nature'", "uint8 [C, H, W]", "36", "try 'mlp'"]),
+        ("nature", Box(0, 255, (4, 35, 84), np.uint8), Discrete(2), ["(4, 35, 84)", "36", "try 'mlp'"]),
+        ("nature", Box(0, 1, (4, 84, 84), np.float32), Discrete(2), ["float32", "uint8", "try 'mlp'"]),
+    ],
+)
+def test_a_space_that_does_not_fit_is_refused_by_name_with_what_would(name, observations, actions, said):
+    with pytest.raises(SpaceError) as refusal:
+        networks.build(name, observations, actions, torch.Generator())
+    assert isinstance(refusal.value, BadInputError)
+    assert all(words in str(refusal.value) for words in said)
