@@ -58,9 +58,17 @@ class Pixels(nn.Module):
         return images.contiguous(memory_format=torch.channels_last).float() / 255
 
 
+class Numbers(nn.Module):
+    """Numbers of any type and shape [B, …] → float [B, inputs]."""
+
+    def forward(self, numbers: Tensor) -> Tensor:
+        """Flatten and convert."""
+        return numbers.flatten(1).float()
+
+
 def mlp_body(inputs: int) -> nn.Sequential:
-    """[B, inputs] → [B, 64]."""
-    return nn.Sequential(nn.Flatten(), nn.Linear(inputs, 64), nn.Tanh(), nn.Linear(64, 64), nn.Tanh())
+    """Numbers of any type [B, …] → [B, 64]."""
+    return nn.Sequential(Numbers(), nn.Linear(inputs, 64), nn.Tanh(), nn.Linear(64, 64), nn.Tanh())
 
 
 def nature_body(shape: tuple[int, ...]) -> nn.Sequential:

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import inf
 
 import torch
 from torch import Tensor, nn
@@ -27,7 +28,7 @@ from sparring.agents.networks import ActorCritic, NetworkName
 from sparring.agents.policy import Counter, Dice, Policy, Remembered, log_prob_and_entropy
 from sparring.agents.protocol import Experiment, Preset, Schedule, Stateful
 from sparring.envs import worlds as door
-from sparring.envs.errors import BadInputError
+from sparring.envs.errors import BadInputError, check_ranges
 from sparring.envs.rollouts import Acts, Metrics, Rollout, Rollouts
 from sparring.envs.worlds import Array, World
 
@@ -68,6 +69,8 @@ class Config:
     """bf16 halves the time of convolutions where the hardware has it"""
 
     def __post_init__(self) -> None:
+        check_ranges(self, epochs=(1, inf), minibatches=(1, inf), learning_rate=(0, inf), clip=(0, inf))
+        check_ranges(self, gamma=(0, 1), gae_lambda=(0, 1), value_weight=(0, inf), max_gradient_norm=(0, inf))
         batch = self.horizon * self.world.worlds
         if batch % self.minibatches:
             raise BadInputError(

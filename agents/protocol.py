@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from sparring.envs.episodes import Episode
-from sparring.envs.errors import BadInputError
+from sparring.envs.errors import check_ranges
 from sparring.envs.rollouts import Metrics, Report
 
 Batch_co = TypeVar("Batch_co", covariant=True)
@@ -99,9 +100,7 @@ class Schedule:
     """full games that an evaluation plays"""
 
     def __post_init__(self) -> None:
-        for name, least in (("steps", 1), ("save_every", 1), ("evaluate_every", 0), ("games", 2)):
-            if getattr(self, name) < least:
-                raise BadInputError(f"{name} is {getattr(self, name)}; it must be at least {least}")
+        check_ranges(self, steps=(1, inf), save_every=(1, inf), evaluate_every=(0, inf), games=(2, inf))
 
 
 class Preset(NamedTuple):

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import inf
 from typing import Literal
 
 import torch
@@ -29,6 +30,7 @@ from sparring.agents.networks import ActorCritic, NetworkName
 from sparring.agents.policy import Counter, Dice, Policy, Remembered, log_prob_and_entropy
 from sparring.agents.protocol import Experiment, Preset, Schedule, Stateful
 from sparring.envs import worlds as door
+from sparring.envs.errors import check_ranges
 from sparring.envs.rollouts import Acts, Metrics, Rollout, Rollouts
 from sparring.envs.worlds import Array, World
 
@@ -61,6 +63,9 @@ class Config:
     """global norm to which gradients are clipped"""
     precision: networks.Precision = "fp32"
     """bf16 halves the time of convolutions where the hardware has it"""
+
+    def __post_init__(self) -> None:
+        check_ranges(self, learning_rate=(0, inf), gamma=(0, 1), value_weight=(0, inf), max_gradient_norm=(0, inf))
 
 
 class Reinforce:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Iterable
 
 
@@ -18,3 +19,16 @@ class UnknownNameError(BadInputError):
         nearest = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
         hint = f"did you mean {' or '.join(nearest)}?" if nearest else f"there are: {', '.join(known)}"
         super().__init__(f"no {kind} is called {name!r}; {hint}")
+
+
+def check_ranges(record: object, **ranges: tuple[float, float]) -> None:
+    """Make sure that fields lie in their closed ranges.
+
+    Raises:
+        BadInputError: one does not; NaN lies nowhere.
+    """
+    for name, (low, high) in ranges.items():
+        value = getattr(record, name)
+        if not low <= value <= high:
+            limits = f"at least {low:g}" if high == math.inf else f"between {low:g} and {high:g}"
+            raise BadInputError(f"{name} is {value}; it must be {limits}")

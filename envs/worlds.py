@@ -116,13 +116,16 @@ def build(world: World, *, training: bool, count: int | None = None) -> VectorEn
 
     Raises:
         UnknownNameError: no such world or protocol.
-        BadInputError: the count is not positive, or the worlds do not reset in the same step.
+        BadInputError: the count is not positive, a package is missing, or the worlds do not reset in the same step.
     """
     count = world.worlds if count is None else count
     if count < 1:
         raise BadInputError(f"worlds is {count}; it takes at least 1")
     protocol = protocol_of(world)
-    worlds = module_of(world.env).make(world.env, protocol, count, training=training)
+    try:
+        worlds = module_of(world.env).make(world.env, protocol, count, training=training)
+    except gymnasium.error.DependencyNotInstalled as error:
+        raise BadInputError(f"{world.env} needs a package that is not installed: {error}") from None
     mode = worlds.metadata.get("autoreset_mode")
     if mode != AutoresetMode.SAME_STEP:
         raise BadInputError(f"{world.env} resets in mode {mode}; rollouts need {AutoresetMode.SAME_STEP}")

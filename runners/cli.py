@@ -15,6 +15,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -24,7 +25,7 @@ from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 
-from sparring.envs.errors import BadInputError, UnknownNameError
+from sparring.envs.errors import BadInputError, UnknownNameError, check_ranges
 from sparring.runners import catalog
 from sparring.runners.tracker import Mode
 
@@ -104,6 +105,11 @@ class Train(Where):
     """folder of the run; default: a new one below runs/"""
     seed: int = 0
     """everything random follows from it"""
+
+    def __post_init__(self) -> None:
+        check_ranges(self, seed=(0, inf))
+        if self.minutes is not None and not 0 < self.minutes < inf:
+            raise BadInputError(f"minutes is {self.minutes:g}; it must be positive")
 
 
 @dataclass(frozen=True)
@@ -295,6 +301,7 @@ def resume_command(words: list[str], console: Console) -> int:
         if any(word in ("-h", "--help") for word in words):
             return 0
         raise BadInputError("resume which run? `sparring list runs` shows them")
+    from sparring.runners import checkpoint
     from sparring.runners import job as jobs
     from sparring.runners.folder import RunFolder
 
@@ -309,6 +316,8 @@ def resume_command(words: list[str], console: Console) -> int:
         raise BadInputError(f"{folder.path} cannot go on with other options; start a new run for these:\n  {lines}")
     for warning in jobs.inexact(stored, asked, folder.record):
         console.print(f"[yellow]note:[/] {warning}", highlight=False)
+    if folder.checkpoints:
+        checkpoint.read(folder.checkpoints[-1])  # a damaged one is named before anything is written
     experiment = asked.build()
     if folder.update == asked.run(experiment.source.steps_per_draw).updates:
         console.print(
@@ -337,25 +346,25 @@ def run_to_end(job: Job, experiment: Experiment, folder: RunFolder, track: Mode,
         mirrored=max(told, default=-1),
         warn=lambda text: console.print(f"[yellow]W&B:[/] {text}", highlight=False),
     )
-    for row, timing in zip(folder.rows(), folder.rows("timing.jsonl"), strict=False):
-        if row["update"] <= (folder.update or 0):  # later rows will be earned again
-            mirror.log(row, {stage: seconds for stage, seconds in timing.items() if stage != "update"})
-    steps = run.updates * experiment.source.steps_per_draw
-    evaluation = None
-    with Dashboard(console, f"{job.title} → {folder.path}", steps) as dashboard, stop_signals(dashboard.say) as stop:
-        try:
-            evaluation = train(experiment, run, Fanout([mirror, dashboard]), folder, stop, dashboard.watch)
-        except StoppedError as stopped:
-            dashboard.say(f"stopped after update {stopped} of {run.updates}; all of it is saved")
-    if evaluation is not None:
-        show(evaluation, folder, job, mirror, console)
-        report.farewell(console, folder, command=own_command, again=job.again, wandb=not isinstance(mirror, Silent))
-    else:
-        console.print(
-            f"go on with: [bold]{own_command('sparring')} resume {folder.path}[/]", highlight=False, soft_wrap=True
-        )
-    mirror.close()
-    return 0 if evaluation is not None else INTERRUPTED
+    with contextlib.closing(mirror):
+        for row, timing in zip(folder.rows(), folder.rows("timing.jsonl"), strict=False):
+            if row["update"] <= (folder.update or 0):  # later rows will be earned again
+                mirror.log(row, {stage: seconds for stage, seconds in timing.items() if stage != "update"})
+        title, steps = f"{job.title} → {folder.path}", run.updates * experiment.source.steps_per_draw
+        with Dashboard(console, title, steps) as dashboard, stop_signals(dashboard.say) as stop:
+            try:
+                evaluation = train(experiment, run, Fanout([mirror, dashboard]), folder, stop, dashboard.watch)
+            except StoppedError as stopped:
+                dashboard.say(f"stopped after update {stopped} of {run.updates}; all of it is saved")
+                evaluation = None
+        if evaluation is not None:
+            show(evaluation, folder, job, mirror, console)
+    if evaluation is None:
+        command = f"{own_command('sparring')} resume {folder.path}"
+        console.print(f"go on with: [bold]{escape(command)}[/]", highlight=False, soft_wrap=True)
+        return INTERRUPTED
+    report.farewell(console, folder, command=own_command, again=job.again, wandb=not isinstance(mirror, Silent))
+    return 0
 
 
 def show(evaluation: Evaluation, folder: RunFolder, job: Job, mirror: Any, console: Console) -> None:

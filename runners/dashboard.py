@@ -67,8 +67,9 @@ class Dashboard:
         self.stages.append(seconds)
         if not self.console.is_terminal and perf_counter() - self.spoken > LINE_EVERY:
             self.spoken = perf_counter()
+            samples = [words for _, words in self.sample_lines()]
             self.console.print(
-                " · ".join([self.progress(), *(words for _, words in self.sample_lines()), self.shares()]),
+                " · ".join([self.progress(), *samples, *self.scalars(), self.shares()]),
                 soft_wrap=True,
             )
 
@@ -112,6 +113,10 @@ class Dashboard:
                 lines.append((group, f"{short} {spread}, best {self.best[name]:,g}"))
         return lines
 
+    def scalars(self) -> list[str]:
+        """The latest value of everything that is a single number."""
+        return [f"{name} {value:.3g}" for name, value in self.latest.items() if name not in COUNTERS]
+
     def shares(self) -> str:
         """Where the time goes."""
         totals: dict[str, float] = {}
@@ -128,9 +133,8 @@ class Dashboard:
         facts = Table.grid(padding=(0, 2))
         for group, words in self.sample_lines():
             facts.add_row(group, words)
-        scalars = [f"{name} {value:.3g}" for name, value in self.latest.items() if name not in COUNTERS]
-        if scalars:
-            facts.add_row("learning", "  ".join(scalars))
+        if self.scalars():
+            facts.add_row("learning", "  ".join(self.scalars()))
         if self.stages:
             facts.add_row("time", self.shares())
         bar = Table.grid(expand=True)  # ProgressBar ends no line of its own

@@ -44,8 +44,11 @@ class RunFolder:
         """
         if path.exists():
             raise BadInputError(f"{path} exists; resume it with `sparring resume {path}`, or name another --out")
-        for name in ("checkpoints", "episodes", "evaluations"):
-            (path / name).mkdir(parents=True)
+        try:
+            for name in ("checkpoints", "episodes", "evaluations"):
+                (path / name).mkdir(parents=True)
+        except OSError as error:
+            raise BadInputError(f"{path} cannot be made: {error.strerror}; name another --out") from None
         text = json.dumps({"format": FORMAT, **record}, indent=2)
         checkpoint.write_aside(path / "config.json", text.encode())
         return cls(path)
@@ -160,17 +163,16 @@ class RunFolder:
 def summaries(runs: Path) -> Iterator[tuple[str, str, str, str, str]]:
     """(path, algorithm, steps, last evaluation's score, time of the last save) of each run below a folder."""
     for config in sorted(runs.glob("*/config.json")):
-        folder = RunFolder(config.parent)
-        rows = list(folder.rows())
-        step = rows[-1]["step"] if rows else 0
-        score = next((row["evaluation/score"] for row in reversed(rows) if "evaluation/score" in row), None)
-        record = folder.record
-        wanted = record["config"]["schedule"]["steps"]
-        saved = folder.checkpoints[-1].stat().st_mtime if folder.checkpoints else config.stat().st_mtime
-        yield (
-            str(folder.path),
-            str(record["algorithm"]),
-            f"{step:,} of {wanted:,}",
-            "" if score is None else f"{score:.1f}",
-            f"{datetime.datetime.fromtimestamp(saved):%Y-%m-%d %H:%M}",
-        )
+        try:
+            yield _summary(RunFolder.open(config.parent))
+        except (BadInputError, KeyError) as error:
+            yield (str(config.parent), "damaged", str(error), "", "")
+
+
+def _summary(folder: RunFolder) -> tuple[str, str, str, str, str]:
+    rows, record = list(folder.rows()), folder.record
+    step, wanted = rows[-1]["step"] if rows else 0, record["config"]["schedule"]["steps"]
+    score = next((f"{row['evaluation/score']:.1f}" for row in reversed(rows) if "evaluation/score" in row), "")
+    saved = max(path.stat().st_mtime for path in (folder.path / "config.json", *folder.checkpoints))
+    when = f"{datetime.datetime.fromtimestamp(saved):%Y-%m-%d %H:%M}"
+    return str(folder.path), str(record["algorithm"]), f"{step:,} of {wanted:,}", score, when

@@ -93,11 +93,12 @@ def train(
             clock.lap("evaluating")
         folder.log(row, clock.seconds | source.report().seconds)
         tracker.log(row, clock.seconds | source.report().seconds)
-        if last or due(update, every=run.save_every):
+        regular, stopping = last or due(update, every=run.save_every), stop()
+        if regular:
             source.reset(seed_at(run, update))
+        if regular or stopping:
             folder.save(update, parts)
-        elif stop():
-            folder.save(update, parts)
+        if stopping and not last:
             raise StoppedError(update)
     assert evaluation is not None
     return evaluation

@@ -15,7 +15,7 @@ import gymnasium
 import numpy as np
 import pytest
 from ale_py.vector_env import AtariVectorEnv
-from gymnasium.vector import AutoresetMode
+from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.wrappers import AtariPreprocessing, FrameStackObservation
 
 from sparring.envs import atari
@@ -154,12 +154,12 @@ def test_every_transition_is_gymnasiums(rules, seed):
 
 @pytest.mark.parametrize(
     ("rules", "env"),
-    [(PPO2017, INVADERS), (MACHADO2018, INVADERS), (STICKY, BREAKOUT), (MNIH2015, BREAKOUT)],
+    [(PPO2017, INVADERS), (MACHADO2018, INVADERS), (PPO2017, BREAKOUT), (MNIH2015, BREAKOUT)],
     ids=lambda case: getattr(case, "name", case),
 )
 def test_pictures_show_the_same_game_in_colour(rules, env):
     """A whole game, frame by frame: it earns what the vector world earned, and its screens are the pictures."""
-    seed = 7
+    seed = 1
     with opened(rules, env=env) as worlds:
         game = first_game(worlds, seed)
     single = frame_by_frame(rules, env)
@@ -370,6 +370,32 @@ def test_invaders_that_land_end_the_game_whatever_lives_are_left(training):
             lives = int(info["lives"][0])
     lost_life = [(1138, 3, True, 4553)] if training else []
     assert ends == [*lost_life, (1162, 2, False, 1)]
+
+
+class Scripted(VectorEnv):
+    """Four games that stand at frame 900 and go where the script says."""
+
+    num_envs = 4
+
+    def __init__(self, terminated, frames):
+        self.terminated, self.frames = np.array(terminated), np.array(frames)
+
+    def reset(self, *, seed=None, options=None):
+        return np.zeros(4), {"episode_frame_number": np.full(4, 900)}
+
+    def step(self, actions):
+        return actions, actions, self.terminated, ~self.terminated, {"episode_frame_number": self.frames}
+
+
+def test_a_life_is_lost_where_a_game_that_was_terminated_goes_on():
+    """Also right after a reset in mid-game, whatever frame that game had come to."""
+    script = Scripted(terminated=[True, True, False, False], frames=[5000, 5000, 5000, 5000])
+    worlds = atari.AtariWorlds(script)
+    worlds.reset()
+    worlds.step(np.zeros(4))
+    worlds.reset()
+    script.frames = np.array([904, 12, 904, 12])
+    assert worlds.step(np.zeros(4))[-1]["life_lost"].tolist() == [True, False, False, False]
 
 
 @pytest.mark.parametrize("training", [True, False])

@@ -283,7 +283,7 @@ def test_a_damaged_checkpoint_is_named_and_nothing_changes(sparring, run, verb, 
     """Not even W&B hears of it."""
 
     def open_wandb(*_, folder, **__):
-        (folder / "wandb").mkdir()
+        (folder / "told").touch()
         return Silent()
 
     monkeypatch.setattr("sparring.runners.tracker.open_wandb", open_wandb)

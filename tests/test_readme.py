@@ -1,4 +1,4 @@
-"""The README's code runs: its commands in order in one folder, shortened; its Python; its targets are the Makefile's."""
+"""The README's code runs: its commands in order in a folder, shortened; its Python; its targets are those of make."""
 
 import os
 import re

@@ -19,7 +19,6 @@ from sparring.runners.folder import RunFolder
 from sparring.runners.tracker import Silent
 from sparring.runners.train import Run, StoppedError, due, seed_at, train
 
-
 RUN = Run(seed=5, updates=7, save_every=3, evaluate_every=2)
 
 
