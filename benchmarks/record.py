@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from sparring.runners.checkpoint import write_aside
+from sparring.envs.files import write_aside
 from sparring.runners.job import cores
 
 RESULTS = Path(__file__).parent / "results"

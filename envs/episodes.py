@@ -8,9 +8,9 @@ run code.
 
 from __future__ import annotations
 
+import copy
+import io
 import json
-import os
-import zipfile
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -22,6 +22,7 @@ import numpy as np
 
 from sparring.envs import worlds as door
 from sparring.envs.errors import BadInputError
+from sparring.envs.files import write_aside
 from sparring.envs.worlds import Array, World
 
 FORMAT = 1
@@ -63,12 +64,16 @@ def checksum(obs: Array) -> int:
 
 
 def spec_of(world: World) -> str:
-    """The registered specification of a world as JSON."""
-    return str(gymnasium.spec(world.env).to_json())
+    """The registered specification of a world as JSON; a class that was registered is written as module:Class."""
+    spec = copy.copy(gymnasium.spec(world.env))
+    entry: Any = spec.entry_point
+    if callable(entry):
+        spec.entry_point = f"{entry.__module__}:{entry.__qualname__}"
+    return str(spec.to_json())
 
 
 def save(episode: Episode, path: Path) -> None:
-    """Write an episode: aside first, then renamed, so that no reader sees half a file."""
+    """Write an episode, whole or not at all."""
     header = {
         "format": FORMAT,
         "world": asdict(episode.world),
@@ -77,13 +82,10 @@ def save(episode: Episode, path: Path) -> None:
         "seed": episode.seed,
         "score": episode.score,
     }
-    aside = path.with_name(path.name + ".part")
-    with aside.open("wb") as file:
-        arrays = {name: getattr(episode, name) for name in ARRAYS}
-        np.savez_compressed(file, header=np.array(json.dumps(header)), **arrays)
-        file.flush()
-        os.fsync(file.fileno())
-    aside.replace(path)
+    content = io.BytesIO()
+    arrays = {name: getattr(episode, name) for name in ARRAYS}
+    np.savez_compressed(content, header=np.array(json.dumps(header)), **arrays)
+    write_aside(path, content.getvalue())
 
 
 def load(path: Path) -> Episode:
@@ -93,22 +95,26 @@ def load(path: Path) -> Episode:
         EpisodeError: the file is missing, no episode, damaged, or of another version.
     """
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:  # np.load leaves a damaged one open
-            arrays = {name: archive[name] for name in ARRAYS}
+        content = io.BytesIO(path.read_bytes())
+    except OSError as error:
+        raise EpisodeError(f"there is no episode at {path} ({error.strerror})") from None
+    try:
+        with np.load(content, allow_pickle=False) as archive:
             header = json.loads(str(archive["header"]))
-        if header["format"] != FORMAT:
-            raise EpisodeError(f"{path} is an episode of format {header['format']}; this version reads {FORMAT}")
-        world = World(**header["world"])
-        episode = Episode(world, header["protocol"], header["spec"], header["seed"], **arrays)
-    except FileNotFoundError:
-        raise EpisodeError(f"there is no episode at {path}") from None
-    except (OSError, KeyError, TypeError, ValueError, zipfile.BadZipFile, zlib.error, EOFError) as error:
-        if isinstance(error, EpisodeError):
-            raise
+            if header["format"] != FORMAT:
+                raise EpisodeError(f"{path} is an episode of format {header['format']}; this version reads {FORMAT}")
+            arrays = {name: archive[name] for name in ARRAYS}
+        episode = Episode(World(**header["world"]), header["protocol"], header["spec"], header["seed"], **arrays)
+        shapes = {name: array.shape for name, array in arrays.items()}
+        steps = len(episode.actions)
+        if steps < 1 or shapes != {"actions": (steps,), "rewards": (steps,), "checksums": (steps + 1,)}:
+            raise EpisodeError(f"{path} is damaged: its arrays do not fit each other ({shapes})")
+        if episode.actions.dtype.kind != "i":
+            raise EpisodeError(f"{path} is damaged: its actions are {episode.actions.dtype}, not whole numbers")
+    except EpisodeError:
+        raise
+    except Exception as error:  # whatever zip, NumPy and JSON make of bytes that are none of theirs
         raise EpisodeError(f"{path} is not an episode, or it is damaged: {error}") from None
-    if not len(episode.actions) == len(episode.rewards) == len(episode.checksums) - 1:
-        lengths = ", ".join(f"{name} {len(array)}" for name, array in arrays.items())
-        raise EpisodeError(f"{path} is damaged: its arrays do not fit each other ({lengths})")
     return episode
 
 
@@ -147,6 +153,8 @@ def _verify(episode: Episode, worlds: Any, watch: Callable[[int], None]) -> Verd
     last = len(episode.actions) - 1
     for step, (action, reward) in enumerate(zip(episode.actions, episode.rewards, strict=True)):
         watch(step)
+        if not worlds.single_action_space.contains(action):
+            return Verdict(step, f"the world has no action {action}")
         obs, rewards, terminated, truncated, info = worlds.step(np.array([action]))
         over = bool(terminated[0] | truncated[0])
         shown = info["final_obs"][0] if over else obs[0]

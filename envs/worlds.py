@@ -4,7 +4,7 @@ What `build` returns keeps three promises on top of Gymnasium's `VectorEnv`:
 
 * `rewards` are the raw rewards of the game, so that scores can be told whatever the learner clips;
 * where `terminated` or `truncated` is set, the row's `obs` is already the first of the next game, and
-  `info["final_obs"][row]` is the true last observation of the game that ended;
+  `info["final_obs"][row]` is the last observation of the game that ended (an Atari game's lacks its last frame);
 * `info["life_lost"]` marks the rows that are `terminated` for the learner only: the game itself goes on
   (`Protocol.life_loss`), `obs` is the true next observation and `final_obs` says nothing.
 """
@@ -43,11 +43,11 @@ class Protocol:
     sticky: float = 0.0
     """probability, per frame, that the emulator repeats the previous action instead of the chosen one"""
     max_frames: int | None = None
-    """frames after which a game is truncated; None: the time limit registered with the world"""
+    """frames from the first step after which a game is truncated; None: the limit registered with the world"""
     noop_max: int = 0
     """a game starts with U{0..max(noop_max - 1, 0)} idle frames"""
     fire_reset: bool = False
-    """press FIRE once after a reset, before the idle frames, where the game has that button"""
+    """the first of the idle frames presses FIRE, where the game has that button, even if there is to be none"""
     full_action_space: bool = False
     """all 18 actions of the console instead of those that the game uses"""
     life_loss: bool = False

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,27 +15,13 @@ from typing import Any
 import torch
 
 from sparring.envs.errors import BadInputError
+from sparring.envs.files import write_aside
 
 MAGIC = b"sparring checkpoint 1 "
 
 
 class CheckpointError(BadInputError):
     """A file that is no checkpoint of ours, or a damaged one; the message names it and says what to do."""
-
-
-def write_aside(path: Path, content: bytes) -> None:
-    """Write a whole file or nothing: aside, synced to disk, then renamed over `path`."""
-    aside = path.with_name(path.name + ".part")
-    with aside.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    aside.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)  # the rename itself must reach the disk
-    finally:
-        os.close(folder)
 
 
 def write(path: Path, state: Mapping[str, Any]) -> None:

@@ -21,6 +21,7 @@ from typing import Any
 from sparring.agents.protocol import Evaluation, Stateful
 from sparring.envs import episodes
 from sparring.envs.errors import BadInputError
+from sparring.envs.files import write_aside
 from sparring.runners import checkpoint
 from sparring.runners.tracker import Row
 
@@ -50,7 +51,7 @@ class RunFolder:
         except OSError as error:
             raise BadInputError(f"{path} cannot be made: {error.strerror}; name another --out") from None
         text = json.dumps({"format": FORMAT, **record}, indent=2)
-        checkpoint.write_aside(path / "config.json", text.encode())
+        write_aside(path / "config.json", text.encode())
         return cls(path)
 
     @classmethod
@@ -133,7 +134,7 @@ class RunFolder:
             episodes.save(episode, self.path / "episodes" / name)
         name = f"{update:08d}-{evaluation.protocol.get('name', 'evaluation')}-{len(evaluation.scores)}.json"
         record = {"update": update, **evaluation.metrics, "scores": evaluation.scores, "protocol": evaluation.protocol}
-        checkpoint.write_aside(self.path / "evaluations" / name, json.dumps(record, indent=2).encode())
+        write_aside(self.path / "evaluations" / name, json.dumps(record, indent=2).encode())
 
     def log(self, row: Row, seconds: Mapping[str, float]) -> None:
         """Append a line to each journal; numbers keep every bit."""
@@ -146,7 +147,7 @@ class RunFolder:
         """Forget the lines after `update`, which a crash left behind: they will be earned again."""
         for name in ("metrics.jsonl", "timing.jsonl"):
             kept = "".join(json.dumps(row) + "\n" for row in self.rows(name) if row["update"] <= update)
-            checkpoint.write_aside(self.path / name, kept.encode())
+            write_aside(self.path / name, kept.encode())
 
     def rows(self, name: str = "metrics.jsonl") -> Iterator[dict[str, Any]]:
         """The whole lines of a journal, oldest first; a last line that a crash cut short is passed over."""

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from sparring.envs import files
 from sparring.envs.errors import BadInputError
 from sparring.runners import checkpoint
 from sparring.runners.checkpoint import CheckpointError
@@ -180,6 +181,6 @@ def test_the_content_reaches_the_disk_before_the_name_does(tmp_path, monkeypatch
     fsync, replace = os.fsync, Path.replace
     monkeypatch.setattr(os, "fsync", lambda number: (events.append("sync"), fsync(number)))
     monkeypatch.setattr(Path, "replace", lambda path, to: (events.append(f"rename to {to.name}"), replace(path, to)))
-    checkpoint.write_aside(tmp_path / "file", b"content")
+    files.write_aside(tmp_path / "file", b"content")
     assert events == ["sync", "rename to file", "sync"]
     assert (tmp_path / "file").read_bytes() == b"content"
