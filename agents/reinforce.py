@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -62,7 +63,7 @@ class Config:
     max_gradient_norm: float = 0.5
     """global norm to which gradients are clipped"""
     precision: networks.Precision = "fp32"
-    """bf16 halves the time of convolutions where the hardware has it"""
+    """bf16 computes the network faster where the hardware has it, which is where auto takes it"""
 
     def __post_init__(self) -> None:
         check_ranges(self, learning_rate=(0, inf), gamma=(0, 1), value_weight=(0, inf), max_gradient_norm=(0, inf))
@@ -76,7 +77,7 @@ class Reinforce:
     ) -> None:
         self.config = config
         self.network = network.to(device)
-        self.optimiser = torch.optim.Adam(network.parameters(), lr=config.learning_rate)
+        self.optimiser = torch.optim.Adam(network.parameters(), lr=config.learning_rate, fused=True)
         self.dice = Dice(seed, device)
         self.done = Counter()
         self.updates = updates
@@ -150,6 +151,7 @@ PRESETS = {
             Schedule(steps=600_000, save_every=20),
             World("ALE/SpaceInvaders-v5", "ppo2017", 32),
             horizon=128,
+            precision="auto",
         ),
     ),
     "cartpole": Preset(
@@ -163,13 +165,15 @@ def experiment(config: Config, *, seed: int, device: str) -> Experiment:
     """REINFORCE on a vector of worlds."""
     source: Rollouts[Remembered] = Rollouts(door.build(config.world, training=True), config.horizon)
     spaces = source.worlds.single_observation_space, source.worlds.single_action_space
-    network = networks.build(config.network, *spaces, torch.Generator().manual_seed(seed), precision=config.precision)
+    weights_seed, dice_seed = (int(word) for word in np.random.SeedSequence(seed).generate_state(2))
+    weights = torch.Generator().manual_seed(weights_seed)
+    network = networks.build(config.network, *spaces, weights, precision=config.precision, device=device)
     algorithm = Reinforce(
         config,
         network,
         clip_reward=door.protocol_of(config.world).clip_reward,
         updates=-(-config.schedule.steps // source.steps_per_draw),
-        seed=seed,
+        seed=dice_seed,
         device=device,
     )
     return Experiment(algorithm, source, judge(config.world, games=config.schedule.games, seed=seed))

@@ -76,8 +76,7 @@ class Rollouts(Generic[Memory]):
         self.obs, _ = self.worlds.reset(seed=seed)
         self.scores = np.zeros(self.worlds.num_envs)  # [N] of the games in progress
         self.lengths = np.zeros(self.worlds.num_envs, int)
-        self.finished: list[tuple[float, int]] = []  # (score, steps) of the games that ended in this draw
-        self.seconds = {"acting": 0.0, "emulating": 0.0}
+        self._forget()
 
     def draw(self, actor: Actor[Memory]) -> Rollout[Memory]:
         """Play `horizon` steps in every world.
@@ -87,8 +86,7 @@ class Rollouts(Generic[Memory]):
         """
         if self.seed is None:
             raise RuntimeError("reset(seed) the source before drawing from it")
-        self.finished = []
-        self.seconds = {"acting": 0.0, "emulating": 0.0}
+        self._forget()
         T, N = self.horizon, self.worlds.num_envs
         obs = np.empty((T + 1, N, *self.obs.shape[1:]), self.obs.dtype)
         rewards = np.empty((T, N), np.float32)
@@ -115,7 +113,13 @@ class Rollouts(Generic[Memory]):
         return Report({"game/score": scores, "game/length": lengths}, self.seconds)
 
     def state_dict(self) -> dict[str, Any]:
-        """The seed and the actions since."""
+        """The seed and the actions since.
+
+        Raises:
+            RuntimeError: the source was never reset.
+        """
+        if self.seed is None:
+            raise RuntimeError("reset(seed) the source before saving it")
         log = np.stack(self.log) if self.log else np.zeros((0, self.worlds.num_envs), int)
         return {"seed": self.seed, "log": log.tolist()}
 
@@ -124,6 +128,12 @@ class Rollouts(Generic[Memory]):
         self.reset(state["seed"])
         for actions in state["log"]:
             self._step(np.array(actions))
+        self._forget()
+
+    def _forget(self) -> None:
+        """Begin a new report."""
+        self.finished: list[tuple[float, int]] = []  # (score, steps) of the games that ended since
+        self.seconds = {"acting": 0.0, "emulating": 0.0}
 
     def _step(self, actions: Array) -> tuple[Array, Array, Array, Any]:
         """One step of the worlds: rewards, terminated and truncated [N], and the final observations where cut."""

@@ -248,7 +248,7 @@ def train_command(words: list[str], console: Console) -> int:
         raise BadInputError(
             f"--steps {option(words, 'steps')} and --minutes {options.minutes:g} both set the length; give one"
         )
-    job = jobs.Job(name, options.seed, options.config, jobs.device_of(options.device), jobs.cores())
+    job = jobs.Job.plan(name, options.config, seed=options.seed, device=jobs.device_of(options.device))
     if options.out is not None and options.out.exists():
         raise BadInputError(f"{options.out} exists; go on with `sparring resume {options.out}`, or name another --out")
     if options.minutes is not None:

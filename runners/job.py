@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 import torch
 
+from sparring.agents import networks
 from sparring.agents.protocol import Experiment
 from sparring.envs import worlds as door
 from sparring.envs.errors import BadInputError
@@ -56,6 +57,13 @@ class Job:
             self.config, seed=self.seed, device=self.device
         )
         return experiment
+
+    @classmethod
+    def plan(cls, algorithm: str, config: Any, *, seed: int, device: str) -> Job:
+        """A new job; what is `auto` in its precision is settled for this hardware, so that a resume stays with it."""
+        if hasattr(config, "precision"):
+            config = dataclasses.replace(config, precision=networks.settled(config.precision, device))
+        return cls(algorithm, seed, config, device, cores())
 
     def run(self, steps_per_draw: int) -> Run:
         """The schedule in updates."""

@@ -89,27 +89,30 @@ def test_saving_again_replaces_the_older_game_and_leaves_nothing_beside_it(cartp
     assert os.listdir(tmp_path) == ["game.npz"]
 
 
-def test_a_save_that_fails_leaves_no_half_file(cartpole, tmp_path, monkeypatch):
-    def full_disk(file, **arrays):
-        file.write(b"PK half")
+@pytest.fixture
+def full_disk(monkeypatch):
+    """A function that fills the disk: from then on bytes are taken, but never reach it."""
+
+    def fail(descriptor):
         raise OSError("no space left on device")
 
-    monkeypatch.setattr(np, "savez_compressed", full_disk)
+    return lambda: monkeypatch.setattr(os, "fsync", fail)
+
+
+def test_a_save_that_fails_leaves_no_half_file(cartpole, tmp_path, full_disk):
+    full_disk()
     with pytest.raises(OSError, match="no space left"):
         episodes.save(cartpole, tmp_path / "game.npz")
     assert os.listdir(tmp_path) == []
 
 
-def test_a_save_that_fails_leaves_the_older_game_alone(cartpole, tmp_path, monkeypatch):
+def test_a_save_that_fails_leaves_the_older_game_alone(cartpole, invaders, tmp_path, full_disk):
     episodes.save(cartpole, tmp_path / "game.npz")
-
-    def full_disk(file, **arrays):
-        raise OSError("no space left on device")
-
-    monkeypatch.setattr(np, "savez_compressed", full_disk)
+    full_disk()
     with pytest.raises(OSError, match="no space left"):
-        episodes.save(cartpole, tmp_path / "game.npz")
+        episodes.save(invaders, tmp_path / "game.npz")
     assert_same(episodes.load(tmp_path / "game.npz"), cartpole)
+    assert os.listdir(tmp_path) == ["game.npz"]
 
 
 def test_a_checksum_depends_on_the_numbers_and_not_on_how_they_lie_in_memory():
