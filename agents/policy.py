@@ -33,20 +33,6 @@ class Dice:
         self.generator.set_state(state["state"])
 
 
-class Counter:
-    """A count that survives a crash."""
-
-    count = 0
-
-    def state_dict(self) -> dict[str, Any]:
-        """The count."""
-        return {"count": self.count}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on counting."""
-        self.count = state["count"]
-
-
 class Policy:
     """π(a|s) = softmax(logits(s)): draws actions with dice of its own, or takes the likeliest."""
 

@@ -21,12 +21,13 @@ from math import inf
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from sparring.agents import networks, returns
+from sparring.agents.descent import Descent
 from sparring.agents.evaluate import judge
 from sparring.agents.networks import ActorCritic, NetworkName
-from sparring.agents.policy import Counter, Dice, Policy, Remembered, log_prob_and_entropy
+from sparring.agents.policy import Dice, Policy, Remembered, log_prob_and_entropy
 from sparring.agents.protocol import Experiment, Preset, Schedule, Stateful
 from sparring.envs import worlds as door
 from sparring.envs.errors import BadInputError, check_ranges
@@ -88,10 +89,10 @@ class PPO:
     ) -> None:
         self.config = config
         self.network = network.to(device)
-        self.optimiser = torch.optim.Adam(network.parameters(), lr=config.learning_rate, eps=1e-5, fused=True)
+        adam = torch.optim.Adam(network.parameters(), lr=config.learning_rate, eps=1e-5, fused=True)
+        anneal_over = updates if config.anneal else None
+        self.descent = Descent(adam, max_norm=config.max_gradient_norm, updates=anneal_over)
         self.dice = Dice(seed, device)
-        self.done = Counter()
-        self.updates = updates
         self.clip_reward = clip_reward
         self.device = device
         self.policy = Policy(network, self.dice, device)
@@ -106,13 +107,12 @@ class PPO:
 
     def parts(self) -> Mapping[str, Stateful]:
         """What must survive a crash."""
-        return {"network": self.network, "optimiser": self.optimiser, "dice": self.dice, "done": self.done}
+        return {"network": self.network, "descent": self.descent, "dice": self.dice}
 
     def update(self, batch: Rollout[Remembered]) -> Metrics:
         """K epochs of mini-batch steps on one rollout."""
         c = self.config
-        left = 1 - self.done.count / self.updates if c.anneal else 1.0
-        self.optimiser.param_groups[0]["lr"] = c.learning_rate * left
+        self.descent.begin_update()
         advantages, targets = self.estimate(batch)
         obs = torch.as_tensor(batch.obs[:-1], device=self.device).flatten(0, 1)
         actions = torch.as_tensor(batch.actions, device=self.device).flatten()
@@ -122,12 +122,7 @@ class PPO:
             order = torch.randperm(len(obs), generator=self.dice.generator, device=self.device)
             for rows in order.chunk(c.minibatches):
                 loss, terms = self.loss(obs[rows], actions[rows], old_log_probs[rows], advantages[rows], targets[rows])
-                self.optimiser.zero_grad()
-                loss.backward()  # type: ignore[no-untyped-call]
-                norm = nn.utils.clip_grad_norm_(self.network.parameters(), c.max_gradient_norm)
-                self.optimiser.step()
-                sums += torch.stack([*terms, norm])
-        self.done.count += 1
+                sums += torch.stack([*terms, self.descent.step(loss)])
         means = (sums / (c.epochs * c.minibatches)).tolist()
         names = ("loss/policy", "loss/value", "policy/entropy", "policy/clipped", "gradient/norm")
         unexplained = (targets - torch.as_tensor(batch.memory.value, device=self.device).flatten()).var()
@@ -168,8 +163,13 @@ class PPO:
 
 PRESETS = {
     "space-invaders": Preset(
-        "about five minutes on two cores; clearly above the random policy",
-        Config(Schedule(steps=300_000), World("ALE/SpaceInvaders-v5", "ppo2017", 8), precision="auto"),
+        "about five minutes on two cores with bf16; clearly above the random policy",
+        Config(
+            Schedule(steps=250_000, games=100),
+            World("ALE/SpaceInvaders-v5", "ppo2017", 8),
+            learning_rate=5e-4,  # twice the paper's, for a run a fortieth as long; chosen on a seed that is not reported
+            precision="auto",
+        ),
     ),
     "cartpole": Preset(
         "half a minute; balances the pole for 500 steps, with the settings of the SB3 zoo",

@@ -23,12 +23,13 @@ from typing import Literal
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from sparring.agents import networks, returns
+from sparring.agents.descent import Descent
 from sparring.agents.evaluate import judge
 from sparring.agents.networks import ActorCritic, NetworkName
-from sparring.agents.policy import Counter, Dice, Policy, Remembered, log_prob_and_entropy
+from sparring.agents.policy import Dice, Policy, Remembered, log_prob_and_entropy
 from sparring.agents.protocol import Experiment, Preset, Schedule, Stateful
 from sparring.envs import worlds as door
 from sparring.envs.errors import check_ranges
@@ -77,10 +78,10 @@ class Reinforce:
     ) -> None:
         self.config = config
         self.network = network.to(device)
-        self.optimiser = torch.optim.Adam(network.parameters(), lr=config.learning_rate, fused=True)
+        adam = torch.optim.Adam(network.parameters(), lr=config.learning_rate, fused=True)
+        anneal_over = updates if config.anneal else None
+        self.descent = Descent(adam, max_norm=config.max_gradient_norm, updates=anneal_over)
         self.dice = Dice(seed, device)
-        self.done = Counter()
-        self.updates = updates
         self.clip_reward = clip_reward
         self.device = device
         self.policy = Policy(network, self.dice, device)
@@ -95,13 +96,12 @@ class Reinforce:
 
     def parts(self) -> Mapping[str, Stateful]:
         """What must survive a crash."""
-        return {"network": self.network, "optimiser": self.optimiser, "dice": self.dice, "done": self.done}
+        return {"network": self.network, "descent": self.descent, "dice": self.dice}
 
     def update(self, batch: Rollout[Remembered]) -> Metrics:
         """One step up the estimated gradient."""
         c = self.config
-        left = 1 - self.done.count / self.updates if c.anneal else 1.0
-        self.optimiser.param_groups[0]["lr"] = c.learning_rate * left
+        self.descent.begin_update()
         obs = torch.as_tensor(batch.obs[:-1], device=self.device).flatten(0, 1)
         actions = torch.as_tensor(batch.actions, device=self.device).flatten()
         targets = self.targets(batch).flatten()
@@ -114,11 +114,7 @@ class Reinforce:
         value_loss = (values - targets).square().mean() / 2
         value_weight = c.value_weight if c.baseline == "value" else 0.0
         loss = policy_loss + value_weight * value_loss - c.entropy_weight * entropy.mean()
-        self.optimiser.zero_grad()
-        loss.backward()
-        norm = nn.utils.clip_grad_norm_(self.network.parameters(), c.max_gradient_norm)
-        self.optimiser.step()
-        self.done.count += 1
+        norm = self.descent.step(loss)
         terms = torch.stack([policy_loss, value_loss, entropy.mean(), norm, targets.mean()]).tolist()
         names = ("loss/policy", "loss/value", "policy/entropy", "gradient/norm", "return/mean")
         return dict(zip(names, terms, strict=True))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import importlib.metadata
 import json
+import os
 import platform
 import subprocess
 import sys
@@ -12,10 +13,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
+# As the command line has it: threads that spin while they wait slow the emulators. Read when torch loads.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-from sparring.envs.files import write_aside
-from sparring.runners.job import cores
+import torch  # noqa: E402
+
+from sparring.envs.files import write_aside  # noqa: E402
+from sparring.runners.job import cores  # noqa: E402
 
 RESULTS = Path(__file__).parent / "results"
 PACKAGES = ("torch", "numpy", "gymnasium", "ale-py", "stable-baselines3")
@@ -46,6 +50,7 @@ def write(
         "command": " ".join(["python", *sys.argv]),
         "date": f"{datetime.date.today():%Y-%m-%d}",
         "hardware": {"processor": processor(), "cores": cores(), "gpu": torch.cuda.is_available()},
+        "omp_wait_policy": os.environ["OMP_WAIT_POLICY"],
         "versions": {
             "python": platform.python_version(),
             **{name: importlib.metadata.version(name) for name in PACKAGES},

@@ -72,7 +72,7 @@ def main() -> None:
         protocol={**dict(protocol), "job": ["sparring", *main_job()]},  # type: ignore[call-overload]
         seeds=options.seeds,
         notes="score: mean of the seeds' evaluations, with a bootstrap interval over seeds; every seed's own interval "
-        "is over its games. The budget is in minutes, so the number of steps follows from the machine.",
+        "is over its games. The steps are fixed; how long they take depends on the machine.",
         published={"random": RANDOM},
     )
 

@@ -105,8 +105,10 @@ def test_the_mlp_reads_numbers_of_any_type(name, space):
 
 
 def test_pixels_are_scaled_to_the_unit_interval():
-    shades = torch.tensor([0, 51, 255], dtype=torch.uint8).reshape(1, 3, 1, 1)
-    torch.testing.assert_close(networks.Pixels()(shades).flatten(), torch.tensor([0.0, 0.2, 1.0]))
+    convolution = networks.PixelConv2d(3, 2, 3, stride=2)
+    images = torch.randint(0, 256, (4, 3, 9, 9), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    expected = torch.nn.functional.conv2d(images.float() / 255, convolution.weight, convolution.bias, stride=2)
+    torch.testing.assert_close(convolution(images), expected)
 
 
 @pytest.mark.parametrize("space", [CART, SCREEN], ids=["cart", "screen"])

@@ -15,7 +15,7 @@ from gymnasium.spaces import Box, Discrete
 from hypothesis import given, settings
 
 from sparring.agents import networks, ppo, reinforce
-from sparring.agents.policy import Counter, Dice, Policy, Remembered, log_prob_and_entropy
+from sparring.agents.policy import Dice, Policy, Remembered, log_prob_and_entropy
 from sparring.agents.protocol import Schedule
 from sparring.envs.errors import BadInputError
 from sparring.envs.rollouts import Rollout
@@ -144,13 +144,6 @@ def test_the_state_of_dice_is_a_copy_that_later_throws_leave_alone():
     kept = state.clone()
     torch.rand(5, generator=dice.generator)
     assert torch.equal(state, kept)
-
-
-def test_a_counter_goes_on_from_a_saved_state():
-    counter, again = Counter(), Counter()
-    counter.count = 41
-    again.load_state_dict(counter.state_dict())
-    assert (again.count, Counter().count) == (41, 0)
 
 
 # Gradients on a bandit: games of one step, so the return is the reward
@@ -375,12 +368,12 @@ def test_the_learning_rate_falls_linearly_over_the_updates_of_the_run(make):
     rates = []
     for _ in range(10):
         algorithm.update(batch)
-        rates.append(algorithm.optimiser.param_groups[0]["lr"])
+        rates.append(algorithm.descent.optimiser.param_groups[0]["lr"])
     assert rates == pytest.approx([0.5 * left / 10 for left in range(10, 0, -1)])
     steady = make(network, learning_rate=0.5, anneal=False, **extra)
     steady.update(batch)
     steady.update(batch)
-    assert steady.optimiser.param_groups[0]["lr"] == 0.5
+    assert steady.descent.optimiser.param_groups[0]["lr"] == 0.5
 
 
 def test_ppo_visits_every_step_once_an_epoch():

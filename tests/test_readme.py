@@ -3,6 +3,8 @@
 import os
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -156,3 +158,10 @@ def test_every_file_it_names_exists():
 )
 def test_a_command_is_shortened_and_otherwise_the_same(verb, words, short):
     assert shortened(verb, words.split()) == [*short.split(), *SHORT[verb][1]]
+
+
+def test_its_results_are_what_the_result_files_say():
+    checked = subprocess.run(
+        [sys.executable, ROOT / "benchmarks" / "readme.py", "--check"], capture_output=True, text=True, check=False
+    )
+    assert checked.returncode == 0, checked.stderr

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from sparring.agents import ppo, reinforce
-from sparring.agents.policy import Counter, Dice
+from sparring.agents.policy import Dice
 from sparring.agents.protocol import Evaluation, Experiment, Schedule, unwatched
 from sparring.envs.rollouts import Report
 from sparring.envs.worlds import World
@@ -51,6 +51,18 @@ class Diary(list):
     def of(self, kind):
         """What was noted with the events of a kind."""
         return [rest[0] if rest else None for name, *rest in self if name == kind]
+
+
+class Counter:
+    """Counts the updates."""
+
+    count = 0
+
+    def state_dict(self):
+        return {"count": self.count}
+
+    def load_state_dict(self, state):
+        self.count = state["count"]
 
 
 class Learner:
