@@ -12,7 +12,7 @@ class Descent:
     """Steps of one of torch's optimisers; all of it survives a crash."""
 
     def __init__(self, optimiser: torch.optim.Optimizer, *, max_norm: float, updates: int | None) -> None:
-        """`max_norm` bounds the gradient's global norm; over `updates` the rate falls linearly to 0 (None: it stays)."""
+        """`max_norm` bounds the gradient's global norm; over `updates` the rate falls to 0, with None it stays."""
         self.optimiser = optimiser
         self.weights = [weight for group in optimiser.param_groups for weight in group["params"]]
         self.rates = [group["lr"] for group in optimiser.param_groups]

@@ -130,7 +130,10 @@ class Learner(Protocol):
 
 
 def judge(world: World, *, games: int, seed: int) -> Judge:
-    """What an Experiment needs: an evaluation that rolls its own dice, and plays games no training run has seen."""
+    """What an Experiment needs: an evaluation that rolls its own dice, on seeds set apart from those of the training.
+
+    Without sticky actions a seed only chooses among the protocol's openings; the policy's dice tell the games apart.
+    """
     apart = int(np.random.SeedSequence([seed, JUDGED]).generate_state(1)[0] >> 2)
 
     def evaluation(learner: Learner, /, *, watch: Watch = unwatched) -> Evaluation:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from typing import Any, NamedTuple
 
 import torch
@@ -25,12 +26,15 @@ class Dice:
         self.generator = torch.Generator(device).manual_seed(seed)
 
     def state_dict(self) -> dict[str, Any]:
-        """The generator's state."""
-        return {"state": self.generator.get_state()}
+        """The generator's state, and the kind of device whose generator it is."""
+        return {"state": self.generator.get_state(), "device": self.generator.device.type}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a saved state."""
-        self.generator.set_state(state["state"])
+        """Go on from a saved state; on another kind of device, from numbers of its own that follow from the state."""
+        if state["device"] == self.generator.device.type:
+            self.generator.set_state(state["state"])
+        else:
+            self.generator.manual_seed(zlib.crc32(state["state"].numpy().data))
 
 
 class Policy:

@@ -19,25 +19,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import inf
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from sparring.agents import networks, returns
+from sparring.agents.assemble import assemble, seen
 from sparring.agents.descent import Descent
-from sparring.agents.evaluate import judge
 from sparring.agents.networks import ActorCritic, NetworkName
 from sparring.agents.policy import Dice, Policy, Remembered, log_prob_and_entropy
 from sparring.agents.protocol import Experiment, Preset, Schedule, Stateful
-from sparring.envs import worlds as door
 from sparring.envs.errors import BadInputError, check_ranges
-from sparring.envs.rollouts import Acts, Metrics, Rollout, Rollouts
+from sparring.envs.rollouts import Acts, Metrics, Rollout
 from sparring.envs.worlds import Array, World
 
 
 @dataclass(frozen=True)
 class Config:
-    """Hyper-parameters; the defaults are those of Atari in the paper, table 5, with [details] where it is silent."""
+    """Hyper-parameters; the defaults are OpenAI baselines' for Atari, which [details] documents."""
 
     schedule: Schedule
     world: World
@@ -74,6 +72,10 @@ class Config:
         check_ranges(self, epochs=(1, inf), minibatches=(1, inf), learning_rate=(0, inf), clip=(0, inf))
         check_ranges(self, gamma=(0, 1), gae_lambda=(0, 1), value_weight=(0, inf), max_gradient_norm=(0, inf))
         batch = self.horizon * self.world.worlds
+        if self.standardise and batch == self.minibatches:
+            raise BadInputError(
+                f"mini-batches of one step cannot be standardised; {self.minibatches} of {batch} are asked"
+            )
         if batch % self.minibatches:
             raise BadInputError(
                 f"a batch of {batch} steps (horizon {self.horizon} × {self.world.worlds} worlds) does not divide into "
@@ -146,17 +148,12 @@ class PPO:
         share_clipped = (ratio != clipped).float().mean()
         return loss, [term.detach() for term in (policy_loss, value_loss, entropy.mean(), share_clipped)]
 
-    @torch.no_grad()
     def estimate(self, batch: Rollout[Remembered]) -> tuple[Tensor, Tensor]:
         """Advantages and value targets, both [T·N]."""
         c = self.config
-        to = self.device
-        rewards = torch.as_tensor(batch.rewards, device=to)
-        rewards = rewards.sign() if self.clip_reward else rewards
-        ended, cut = (torch.as_tensor(flags, device=to) for flags in (batch.terminated, batch.truncated))
-        values = torch.as_tensor(batch.memory.value, device=to)
-        last, cut_values = (self.network(torch.as_tensor(obs, device=to))[1] for obs in (batch.obs[-1], batch.cut_obs))
-        following = returns.next_values(values, last, cut, cut_values)
+        rewards, ended, cut, values, following = seen(
+            batch, self.network, clip_reward=self.clip_reward, device=self.device
+        )
         advantages = returns.gae(rewards, ended, cut, values, following, c.gamma, c.gae_lambda)
         return advantages.flatten(), (advantages + values).flatten()
 
@@ -167,12 +164,12 @@ PRESETS = {
         Config(
             Schedule(steps=250_000, games=100),
             World("ALE/SpaceInvaders-v5", "ppo2017", 8),
-            learning_rate=5e-4,  # twice the paper's, for a run a fortieth as long; chosen on a seed that is not reported
+            learning_rate=5e-4,  # twice the paper's for a run a fortieth as long; chosen on an unreported seed
             precision="auto",
         ),
     ),
     "cartpole": Preset(
-        "half a minute; balances the pole for 500 steps, with the settings of the SB3 zoo",
+        "half a minute; balances the pole for 500 steps, with the settings of the SB3 zoo (but a constant clip)",
         Config(
             Schedule(steps=100_000, save_every=100),
             World("CartPole-v1", "gymnasium", 8),
@@ -191,17 +188,4 @@ PRESETS = {
 
 def experiment(config: Config, *, seed: int, device: str) -> Experiment:
     """PPO on a vector of worlds."""
-    source: Rollouts[Remembered] = Rollouts(door.build(config.world, training=True), config.horizon)
-    spaces = source.worlds.single_observation_space, source.worlds.single_action_space
-    weights_seed, dice_seed = (int(word) for word in np.random.SeedSequence(seed).generate_state(2))
-    weights = torch.Generator().manual_seed(weights_seed)
-    network = networks.build(config.network, *spaces, weights, precision=config.precision, device=device)
-    algorithm = PPO(
-        config,
-        network,
-        clip_reward=door.protocol_of(config.world).clip_reward,
-        updates=-(-config.schedule.steps // source.steps_per_draw),
-        seed=dice_seed,
-        device=device,
-    )
-    return Experiment(algorithm, source, judge(config.world, games=config.schedule.games, seed=seed))
+    return assemble(PPO, config, seed=seed, device=device)

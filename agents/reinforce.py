@@ -21,19 +21,17 @@ from dataclasses import dataclass
 from math import inf
 from typing import Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from sparring.agents import networks, returns
+from sparring.agents.assemble import assemble, seen
 from sparring.agents.descent import Descent
-from sparring.agents.evaluate import judge
 from sparring.agents.networks import ActorCritic, NetworkName
 from sparring.agents.policy import Dice, Policy, Remembered, log_prob_and_entropy
 from sparring.agents.protocol import Experiment, Preset, Schedule, Stateful
-from sparring.envs import worlds as door
 from sparring.envs.errors import check_ranges
-from sparring.envs.rollouts import Acts, Metrics, Rollout, Rollouts
+from sparring.envs.rollouts import Acts, Metrics, Rollout
 from sparring.envs.worlds import Array, World
 
 
@@ -125,17 +123,9 @@ class Reinforce:
             self.config.baseline
         ]
 
-    @torch.no_grad()
     def targets(self, batch: Rollout[Remembered]) -> Tensor:
         """G_t [T, N]."""
-        to = self.device
-        rewards, ended, cut, values = (
-            torch.as_tensor(array, device=to)
-            for array in (batch.rewards, batch.terminated, batch.truncated, batch.memory.value)
-        )
-        rewards = rewards.sign() if self.clip_reward else rewards
-        last, cut_values = (self.network(torch.as_tensor(obs, device=to))[1] for obs in (batch.obs[-1], batch.cut_obs))
-        following = returns.next_values(values, last, cut, cut_values)
+        rewards, ended, cut, _, following = seen(batch, self.network, clip_reward=self.clip_reward, device=self.device)
         unseen = following if self.config.baseline == "value" else torch.zeros_like(following)
         return returns.reward_to_go(rewards, ended, cut, unseen, self.config.gamma)
 
@@ -159,17 +149,4 @@ PRESETS = {
 
 def experiment(config: Config, *, seed: int, device: str) -> Experiment:
     """REINFORCE on a vector of worlds."""
-    source: Rollouts[Remembered] = Rollouts(door.build(config.world, training=True), config.horizon)
-    spaces = source.worlds.single_observation_space, source.worlds.single_action_space
-    weights_seed, dice_seed = (int(word) for word in np.random.SeedSequence(seed).generate_state(2))
-    weights = torch.Generator().manual_seed(weights_seed)
-    network = networks.build(config.network, *spaces, weights, precision=config.precision, device=device)
-    algorithm = Reinforce(
-        config,
-        network,
-        clip_reward=door.protocol_of(config.world).clip_reward,
-        updates=-(-config.schedule.steps // source.steps_per_draw),
-        seed=dice_seed,
-        device=device,
-    )
-    return Experiment(algorithm, source, judge(config.world, games=config.schedule.games, seed=seed))
+    return assemble(Reinforce, config, seed=seed, device=device)

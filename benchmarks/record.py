@@ -16,10 +16,10 @@ from typing import Any
 # As the command line has it: threads that spin while they wait slow the emulators. Read when torch loads.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-import torch  # noqa: E402
+import torch
 
-from sparring.envs.files import write_aside  # noqa: E402
-from sparring.runners.job import cores  # noqa: E402
+from sparring.envs.files import write_aside
+from sparring.runners.job import cores
 
 RESULTS = Path(__file__).parent / "results"
 PACKAGES = ("torch", "numpy", "gymnasium", "ale-py", "stable-baselines3")

@@ -63,6 +63,14 @@ PROTOCOLS = {
             clip_reward=True,
         ),
         Protocol(
+            "dopamine2018",
+            "Castro et al. 2018: sticky actions, with the buttons that the game uses",
+            frame_skip=4,
+            sticky=0.25,
+            max_frames=HALF_HOUR,
+            clip_reward=True,
+        ),
+        Protocol(
             "machado2018",
             "Machado et al. 2018 with the half-hour cap of Dopamine and Cleanba",
             frame_skip=4,

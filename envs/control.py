@@ -1,7 +1,8 @@
-"""Any Gymnasium id with a discrete action space: CartPole and friends, our probes, whatever a user registers.
+"""Any Gymnasium id: CartPole and friends, our probes, whatever was registered before.
 
 Observations that are not one box of numbers (Discrete, Tuple, Dict, …) are flattened to a vector. Games follow the
-rules registered with the id; their time limit truncates, it does not terminate.
+rules registered with the id; their time limit truncates, it does not terminate. Where none is registered, a game is
+cut after `LONGEST` steps, for a policy that walks in circles would never finish an evaluation.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from typing import Any
 import gymnasium
 import numpy as np
 from gymnasium.spaces import Box
-from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
-from gymnasium.wrappers import FlattenObservation
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.wrappers import FlattenObservation, TimeLimit
 
 from sparring.envs.errors import BadInputError
 from sparring.envs.probes import PROBES
@@ -25,18 +26,23 @@ WORLDS = {
     "Acrobot-v1": "swing a two-link arm over a line",
     **{probe.id: probe.story for probe in PROBES},
 }
-PROTOCOLS = {"gymnasium": Protocol("gymnasium", "the rules and the time limit registered with the id")}
+LONGEST = 27_000  # steps: as long as an Atari game of half an hour
+PROTOCOLS = {
+    "gymnasium": Protocol("gymnasium", f"the rules and the time limit registered with the id, or {LONGEST:,} steps")
+}
 
 
-def make_one(env: str, render_mode: str | None = None) -> gymnasium.Env[Any, Any]:
-    """One world whose observation is one array."""
-    world = gymnasium.make(env, render_mode=render_mode)
+def prepare(world: gymnasium.Env[Any, Any]) -> gymnasium.Env[Any, Any]:
+    """Give a world a time limit, where it has none, and an observation that is one array."""
+    if world.spec is not None and world.spec.max_episode_steps is None:
+        world = TimeLimit(world, LONGEST)
     return world if isinstance(world.observation_space, Box) else FlattenObservation(world)
 
 
 def make(env: str, protocol: Protocol, count: int, *, training: bool) -> VectorEnv[Any, Any, Any]:
     """`count` worlds stepped one after the other; see `sparring.envs.worlds` for what they promise."""
-    return SyncVectorEnv([lambda: make_one(env)] * count, autoreset_mode=AutoresetMode.SAME_STEP)
+    same_step = {"autoreset_mode": AutoresetMode.SAME_STEP}
+    return gymnasium.make_vec(env, count, vectorization_mode="sync", vector_kwargs=same_step, wrappers=[prepare])  # type: ignore[list-item]
 
 
 def pictures(env: str, protocol: Protocol, seed: int, actions: Array) -> Iterator[Array]:
@@ -49,7 +55,7 @@ def pictures(env: str, protocol: Protocol, seed: int, actions: Array) -> Iterato
     if "rgb_array" not in modes:
         raise BadInputError(f"{env} draws no pictures (it renders {', '.join(modes) or 'nothing'}); use --view verify")
     os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # pictures need no screen; SDL complains where there is none
-    world = make_one(env, render_mode="rgb_array")
+    world = prepare(gymnasium.make(env, render_mode="rgb_array"))
     world.reset(seed=seed)
     yield np.asarray(world.render())
     for action in actions:

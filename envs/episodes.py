@@ -129,6 +129,12 @@ def check_protocol(episode: Episode) -> None:
     changed = [f"{name} {then.get(name)!r} → {now[name]!r}" for name in now if then.get(name) != now[name]]
     if changed:
         raise EpisodeError(f"protocol {episode.world.protocol} has changed since the game: {', '.join(changed)}")
+    recorded, registered = (json.loads(spec) for spec in (episode.spec, spec_of(episode.world)))
+    for name in ("max_episode_steps", "kwargs"):
+        if recorded.get(name) != registered.get(name):
+            raise EpisodeError(
+                f"{episode.world.env} has changed since the game: {name} {recorded.get(name)} → {registered.get(name)}"
+            )
 
 
 def verify(episode: Episode, watch: Callable[[int], None] = lambda step: None) -> Verdict:

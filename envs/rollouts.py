@@ -17,6 +17,7 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 import numpy as np
 from gymnasium.vector import VectorEnv
 
+from sparring.envs.episodes import checksum
 from sparring.envs.errors import BadInputError
 from sparring.envs.worlds import Array, life_lost
 
@@ -121,14 +122,22 @@ class Rollouts(Generic[Memory]):
         if self.seed is None:
             raise RuntimeError("reset(seed) the source before saving it")
         log = np.stack(self.log) if self.log else np.zeros((0, self.worlds.num_envs), int)
-        return {"seed": self.seed, "log": log.tolist()}
+        return {"seed": self.seed, "log": log.tolist(), "shown": checksum(self.obs)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Play the log again, so that the worlds stand where they stood."""
+        """Play the log again, so that the worlds stand where they stood.
+
+        Raises:
+            BadInputError: they do not, because they draw random numbers that their seed does not decide.
+        """
         self.reset(state["seed"])
         for actions in state["log"]:
             self._step(np.array(actions))
         self._forget()
+        if checksum(self.obs) != state["shown"]:
+            raise BadInputError(
+                "these worlds do not repeat themselves from seed and actions, so they cannot go on exactly"
+            )
 
     def _forget(self) -> None:
         """Begin a new report."""

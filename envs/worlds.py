@@ -91,11 +91,16 @@ def module_of(env: str) -> WorldModule:
 
     Raises:
         UnknownNameError: Gymnasium has no world of that id.
+        BadInputError: it is an old name of an Atari game.
     """
     namespace = env.split("/")[0] if "/" in env else ""
     module: ModuleType = importlib.import_module(MODULES.get(namespace, ANY_OTHER))
     if env not in gymnasium.registry:
         raise UnknownNameError("world", env, gymnasium.registry)
+    spec = gymnasium.registry[env]
+    if str(spec.entry_point).startswith("ale_py") and namespace != "ALE":
+        name = f"ALE/{spec.kwargs['game'].title().replace('_', '')}-v5"
+        raise BadInputError(f"{env} shows bare screens; use {name}, whose protocol says how they are prepared")
     return module
 
 
@@ -124,7 +129,7 @@ def build(world: World, *, training: bool, count: int | None = None) -> VectorEn
     protocol = protocol_of(world)
     try:
         worlds = module_of(world.env).make(world.env, protocol, count, training=training)
-    except gymnasium.error.DependencyNotInstalled as error:
+    except (gymnasium.error.DependencyNotInstalled, ImportError) as error:
         raise BadInputError(f"{world.env} needs a package that is not installed: {error}") from None
     mode = worlds.metadata.get("autoreset_mode")
     if mode != AutoresetMode.SAME_STEP:

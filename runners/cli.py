@@ -27,7 +27,7 @@ from rich.table import Table
 
 from sparring.envs.errors import BadInputError, UnknownNameError, check_ranges
 from sparring.runners import catalog
-from sparring.runners.tracker import Mode
+from sparring.runners.tracker import Mode, Tracker
 
 if TYPE_CHECKING:  # torch takes over a second to import
     from sparring.agents.protocol import Evaluation, Experiment
@@ -98,7 +98,7 @@ class Train(Where):
     """Options of `sparring train` beside the algorithm's own."""
 
     preset: str | None = None
-    """settings to start from; other options change them; default: the first that fits the world"""
+    """settings to start from (`sparring list presets`); other options change them; default: what fits the world"""
     minutes: float | None = None
     """measure the speed first and choose the steps that take this long"""
     out: Path | None = None
@@ -126,14 +126,19 @@ class Evaluate:
 
     run: Annotated[Path, tyro.conf.Positional]
     """the run's folder"""
-    episodes: Annotated[int, tyro.conf.arg(aliases=["--games"])] = 100
+    episodes: int = 100
     """how many games"""
     protocol: str | None = None
     """rules to play under; default: those of the training"""
     seed: int | None = None
     """of the games; default: the run's"""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """auto takes a GPU where there is one"""
+    """auto computes where the run did, if that is here"""
+
+    def __post_init__(self) -> None:
+        check_ranges(self, episodes=(2, inf))
+        if self.seed is not None:
+            check_ranges(self, seed=(0, inf))
 
 
 @dataclass(frozen=True)
@@ -141,7 +146,7 @@ class Replay:
     """Watch a saved game, or prove it."""
 
     source: Annotated[Path, tyro.conf.Positional]
-    """an episode (.npz), or a run: then its last evaluation's best game"""
+    """an episode (.npz), or a run: then the best game of its newest evaluated update"""
     view: Literal["auto", "terminal", "mp4", "gif", "verify"] = "auto"
     """auto is terminal on a terminal, else verify"""
     out: Path | None = None
@@ -170,6 +175,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         Console(stderr=True).print(f"[red]sparring:[/] {escape(str(error))}", soft_wrap=True, highlight=False)
         sys.exit(FAILED)
     except KeyboardInterrupt:
+        Console(stderr=True).print("sparring: interrupted", highlight=False)
         sys.exit(INTERRUPTED)
 
 
@@ -251,10 +257,13 @@ def train_command(words: list[str], console: Console) -> int:
     job = jobs.Job.plan(name, options.config, seed=options.seed, device=jobs.device_of(options.device))
     if options.out is not None and options.out.exists():
         raise BadInputError(f"{options.out} exists; go on with `sparring resume {options.out}`, or name another --out")
+    experiment = job.build()
+    fitting = jobs.with_fitting_threads(job, experiment)
+    if fitting != job:
+        job, experiment = fitting, fitting.build()
     if options.minutes is not None:
         job = within(options.minutes, job, console)
-    experiment = job.build()
-    job = jobs.with_fitting_threads(job, experiment)
+        experiment = job.build()
     folder = new_folder(options.out, job)
     return run_to_end(job, experiment, folder, options.track, console)
 
@@ -308,12 +317,12 @@ def resume_command(words: list[str], console: Console) -> int:
     folder = RunFolder.open(Path(words[0]))
     stored = jobs.Job.of(folder)
     options = parse_with_config(Resume, stored.config, words[1:], f"sparring resume {words[0]}", seed=stored.seed)
-    device = stored.device if options.device == "auto" else jobs.device_of(options.device)
-    asked = dataclasses.replace(stored, seed=options.seed, config=options.config, device=jobs.device_of(device))  # type: ignore[arg-type]
+    asked = dataclasses.replace(stored, seed=options.seed, config=options.config)
     changed = jobs.differences(stored, asked)
     if changed:
         lines = "\n  ".join(changed)
         raise BadInputError(f"{folder.path} cannot go on with other options; start a new run for these:\n  {lines}")
+    asked = jobs.at_home(asked, options.device)
     for warning in jobs.inexact(stored, asked, folder.record):
         console.print(f"[yellow]note:[/] {warning}", highlight=False)
     if folder.checkpoints:
@@ -329,12 +338,31 @@ def resume_command(words: list[str], console: Console) -> int:
 
 def run_to_end(job: Job, experiment: Experiment, folder: RunFolder, track: Mode, console: Console) -> int:
     """Train until done or stopped; show, save and prove what came of it."""
+    from sparring.runners import job as jobs
     from sparring.runners import report
-    from sparring.runners.dashboard import Dashboard
-    from sparring.runners.tracker import Fanout, Silent, open_wandb
-    from sparring.runners.train import StoppedError, train
+    from sparring.runners.train import StoppedError
 
-    run = job.run(experiment.source.steps_per_draw)
+    how = "the run stopped; all of it is saved"
+    try:
+        with folder.locked(), contextlib.closing(open_mirror(folder, track, console)) as mirror:
+            evaluation = watch_training(job, experiment, folder, mirror, console)
+            show(evaluation, folder, job, mirror, console)
+        report.farewell(console, folder, command=own_command, again=jobs.longer(job))
+        return 0
+    except StoppedError:
+        pass
+    except KeyboardInterrupt:
+        how = "stopped at once; what came after the last save will be learned again"
+    console.print(how)
+    command = f"{own_command('sparring')} resume {folder.path}"
+    console.print(f"go on with: [bold]{escape(command)}[/]", highlight=False, soft_wrap=True)
+    return INTERRUPTED
+
+
+def open_mirror(folder: RunFolder, track: Mode, console: Console) -> Tracker:
+    """The run's tracker, told all rows up to the newest checkpoint that it may have missed."""
+    from sparring.runners.tracker import open_wandb
+
     record = folder.record
     told = (row["update"] for row in folder.rows()) if (folder.path / "wandb").exists() else ()
     mirror = open_wandb(
@@ -344,30 +372,29 @@ def run_to_end(job: Job, experiment: Experiment, folder: RunFolder, track: Mode,
         name=folder.path.name,
         config=record,
         mirrored=max(told, default=-1),
-        warn=lambda text: console.print(f"[yellow]W&B:[/] {text}", highlight=False),
+        warn=lambda text: console.print(f"[yellow]W&B:[/] {escape(text)}", highlight=False),
     )
-    with contextlib.closing(mirror):
-        for row, timing in zip(folder.rows(), folder.rows("timing.jsonl"), strict=False):
-            if row["update"] <= (folder.update or 0):  # later rows will be earned again
-                mirror.log(row, {stage: seconds for stage, seconds in timing.items() if stage != "update"})
-        title, steps = f"{job.title} → {folder.path}", run.updates * experiment.source.steps_per_draw
-        with Dashboard(console, title, steps) as dashboard, stop_signals(dashboard.say) as stop:
-            try:
-                evaluation = train(experiment, run, Fanout([mirror, dashboard]), folder, stop, dashboard.watch)
-            except StoppedError as stopped:
-                dashboard.say(f"stopped after update {stopped} of {run.updates}; all of it is saved")
-                evaluation = None
-        if evaluation is not None:
-            show(evaluation, folder, job, mirror, console)
-    if evaluation is None:
-        command = f"{own_command('sparring')} resume {folder.path}"
-        console.print(f"go on with: [bold]{escape(command)}[/]", highlight=False, soft_wrap=True)
-        return INTERRUPTED
-    report.farewell(console, folder, command=own_command, again=job.again, wandb=not isinstance(mirror, Silent))
-    return 0
+    for row, timing in zip(folder.rows(), folder.rows("timing.jsonl"), strict=False):
+        if row["update"] <= (folder.update or 0):  # later rows will be earned again
+            mirror.log(row, {stage: seconds for stage, seconds in timing.items() if stage != "update"})
+    return mirror
 
 
-def show(evaluation: Evaluation, folder: RunFolder, job: Job, mirror: Any, console: Console) -> None:
+def watch_training(
+    job: Job, experiment: Experiment, folder: RunFolder, mirror: Tracker, console: Console
+) -> Evaluation:
+    """Train with the dashboard on; the first Ctrl-C stops after the update in progress."""
+    from sparring.runners.dashboard import Dashboard
+    from sparring.runners.tracker import Fanout
+    from sparring.runners.train import train
+
+    run = job.run(experiment.source.steps_per_draw)
+    title, steps = f"{job.title} → {folder.path}", run.updates * experiment.source.steps_per_draw
+    with Dashboard(console, title, steps) as dashboard, stop_signals(dashboard.say) as stop:
+        return train(experiment, run, Fanout([mirror, dashboard]), folder, stop, dashboard.watch)
+
+
+def show(evaluation: Evaluation, folder: RunFolder, job: Job, mirror: Tracker, console: Console) -> None:
     """The score, the curve, and the best game: replayed, proved and filmed."""
     from sparring.envs import episodes
     from sparring.runners import replay, report
@@ -379,10 +406,12 @@ def show(evaluation: Evaluation, folder: RunFolder, job: Job, mirror: Any, conso
         console.print(f"best game: {path} ({path.stat().st_size / 1000:.1f} kB)", highlight=False, soft_wrap=True)
         if replay.prove(episode, console).step is not None:
             raise BadInputError(f"{path} does not replay; please report this")
-        with contextlib.suppress(BadInputError):  # a world that draws no pictures
-            film = path.with_suffix(".mp4")
+        film = path.with_suffix(".mp4")
+        try:
             replay.film(episode, film, console=console)
             mirror.film(film, f"score {episode.score:g}")
+        except (BadInputError, OSError) as error:  # no pictures, or no room: the run itself is done and saved
+            console.print(f"[yellow]no film:[/] {escape(str(error))}", highlight=False)
 
 
 def own_command(name: str) -> str:
@@ -427,9 +456,8 @@ def evaluate_command(words: list[str], console: Console) -> int:
         job,
         config=jobs.judged(job.config, games=options.episodes, protocol=options.protocol),
         seed=job.seed if options.seed is None else options.seed,
-        device=jobs.device_of(options.device),
     )
-    experiment = job.build()
+    experiment = jobs.at_home(job, options.device).build()
     update = folder.restore(experiment.algorithm.parts())
     if update is None:
         raise BadInputError(f"{folder.path} has no checkpoint yet; train it with `sparring resume {folder.path}`")

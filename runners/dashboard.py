@@ -37,7 +37,7 @@ class Dashboard:
         self.latest: dict[str, float] = {}
         self.pace: deque[tuple[float, float]] = deque(maxlen=PACE)  # (seconds, step) at the end of recent updates
         self.stages: deque[Mapping[str, float]] = deque(maxlen=PACE)
-        self.begun = self.spoken = perf_counter()
+        self.spoken = perf_counter()
         self.notice = ""
         self.watched = ""
         self.live = Live(console=console, get_renderable=self.render, refresh_per_second=4)

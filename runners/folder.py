@@ -11,8 +11,11 @@ wandb/           the mirror
 
 from __future__ import annotations
 
+import contextlib
 import datetime
+import fcntl
 import json
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +30,7 @@ from sparring.runners.tracker import Row
 
 FORMAT = 1
 KEPT = 3  # checkpoints
+JOURNALS = ("metrics.jsonl", "timing.jsonl")
 SCORE = "-score"  # in an episode's file name, before its score
 
 
@@ -90,7 +94,7 @@ class RunFolder:
 
     @property
     def episodes(self) -> list[Path]:
-        """The last evaluation's best game last."""
+        """The best game of the newest evaluated update last."""
 
         def rank(path: Path) -> tuple[str, float]:
             name, _, score = path.stem.partition(SCORE)
@@ -105,6 +109,10 @@ class RunFolder:
 
     def save(self, update: int, parts: Mapping[str, Stateful]) -> None:
         """Write a checkpoint of all parts, and let go of the oldest."""
+        for journal in JOURNALS:
+            if (self.path / journal).exists():
+                with (self.path / journal).open("rb") as file:
+                    os.fsync(file.fileno())  # a checkpoint must not outlive its rows
         state = {"update": update, "parts": {name: part.state_dict() for name, part in parts.items()}}
         checkpoint.write(self.path / "checkpoints" / f"{update:08d}.pt", state)
         for old in self.checkpoints[:-KEPT]:
@@ -132,33 +140,52 @@ class RunFolder:
         for episode in evaluation.episodes:
             name = f"{update:08d}-{episode.world.protocol}-seed{episode.seed}{SCORE}{episode.score:g}.npz"
             episodes.save(episode, self.path / "episodes" / name)
-        name = f"{update:08d}-{evaluation.protocol.get('name', 'evaluation')}-{len(evaluation.scores)}.json"
+        kind, seeds = evaluation.protocol.get("name", "evaluation"), evaluation.protocol.get("seeds", ["none"])
+        name = f"{update:08d}-{kind}-seed{seeds[0]}-{len(evaluation.scores)}.json"
         record = {"update": update, **evaluation.metrics, "scores": evaluation.scores, "protocol": evaluation.protocol}
         write_aside(self.path / "evaluations" / name, json.dumps(record, indent=2).encode())
 
     def log(self, row: Row, seconds: Mapping[str, float]) -> None:
         """Append a line to each journal; numbers keep every bit."""
         timing = {"update": row["update"], **{stage: round(value, 6) for stage, value in seconds.items()}}
-        for name, entry in (("metrics.jsonl", row), ("timing.jsonl", timing)):
+        for name, entry in zip(JOURNALS, (row, timing), strict=True):
             with (self.path / name).open("a") as file:
                 file.write(json.dumps(entry) + "\n")
 
     def rewind(self, update: int) -> None:
         """Forget the lines after `update`, which a crash left behind: they will be earned again."""
-        for name in ("metrics.jsonl", "timing.jsonl"):
+        for name in JOURNALS:
             kept = "".join(json.dumps(row) + "\n" for row in self.rows(name) if row["update"] <= update)
             write_aside(self.path / name, kept.encode())
 
-    def rows(self, name: str = "metrics.jsonl") -> Iterator[dict[str, Any]]:
-        """The whole lines of a journal, oldest first; a last line that a crash cut short is passed over."""
+    def rows(self, name: str = JOURNALS[0]) -> Iterator[dict[str, Any]]:
+        """The whole lines of a journal, oldest first; a last line that a crash cut short is passed over.
+
+        Raises:
+            BadInputError: a line before the last is damaged.
+        """
         path = self.path / name
-        if not path.exists():
-            return
-        for line in path.read_text().splitlines():
+        lines = path.read_text().splitlines() if path.exists() else []
+        for number, line in enumerate(lines, start=1):
             try:
                 yield json.loads(line)
             except ValueError:
-                return
+                if number < len(lines):
+                    raise BadInputError(f"{path} is damaged: line {number} is not JSON") from None
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder, so that two processes do not train the same run.
+
+        Raises:
+            BadInputError: another process holds it.
+        """
+        with (self.path / ".lock").open("a") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise BadInputError(f"{self.path} is being trained by another process; stop that one first") from None
+            yield
 
 
 def summaries(runs: Path) -> Iterator[tuple[str, str, str, str, str]]:

@@ -7,6 +7,7 @@ import datetime
 import importlib.metadata
 import os
 import platform
+import shlex
 import sys
 import typing
 import uuid
@@ -44,19 +45,15 @@ class Job:
         """One line for people."""
         return " · ".join([self.algorithm, *where(self.config), f"seed {self.seed}"])
 
-    @property
-    def again(self) -> str:
-        """The command line of a run ten times as long."""
-        world = [f"--env {env}" for env in where(self.config)[:1]]
-        return " ".join(["train", self.algorithm, *world, f"--steps {10 * self.config.schedule.steps}"])
-
     def build(self) -> Experiment:
         """The experiment, ready to be trained or restored."""
         torch.set_num_threads(self.threads)
-        experiment: Experiment = catalog.load(self.algorithm).experiment(
-            self.config, seed=self.seed, device=self.device
-        )
-        return experiment
+        try:
+            return catalog.load(self.algorithm).experiment(self.config, seed=self.seed, device=self.device)  # type: ignore[no-any-return]
+        except networks.SpaceError as error:
+            raise BadInputError(
+                f"{self.algorithm} cannot learn {' under '.join(where(self.config))}: {error}"
+            ) from None
 
     @classmethod
     def plan(cls, algorithm: str, config: Any, *, seed: int, device: str) -> Job:
@@ -78,7 +75,7 @@ class Job:
             "protocol": protocol(self.config),
             "run_id": uuid.uuid4().hex[:8],
             "created": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
-            "command": " ".join(["sparring", *sys.argv[1:]]),
+            "command": shlex.join(["sparring", *sys.argv[1:]]),
             "versions": versions(),
         }
 
@@ -130,11 +127,17 @@ def flatten(config: Any) -> Iterator[tuple[str, Any]]:
 
 def differences(stored: Job, asked: Job) -> list[str]:
     """What would learn differently, one line an option."""
-    pairs = zip(flatten(stored.config), flatten(asked.config), strict=True)
-    changed = [f"{option}: the run has {old}, you ask for {new}" for (option, old), (_, new) in pairs if old != new]
+    changed = list(_changed(stored.config, asked.config))
     if stored.seed != asked.seed:
-        changed.append(f"--seed: the run has {stored.seed}, you ask for {asked.seed}")
-    return changed
+        changed.append(("--seed", stored.seed, asked.seed))
+    return [f"{option}: the run has {old}, you ask for {new}" for option, old, new in changed]
+
+
+def _changed(before: Any, after: Any) -> Iterator[tuple[str, Any, Any]]:
+    """(option, before, after) wherever two configurations differ."""
+    for (option, old), (_, new) in zip(flatten(before), flatten(after), strict=True):
+        if old != new:
+            yield option, old, new
 
 
 def inexact(stored: Job, asked: Job, record: Mapping[str, Any]) -> list[str]:
@@ -142,8 +145,9 @@ def inexact(stored: Job, asked: Job, record: Mapping[str, Any]) -> list[str]:
     reasons = []
     if stored.device != asked.device:
         reasons.append(f"the run was on {stored.device} and goes on on {asked.device}")
-    if stored.threads > cores():
-        reasons.append(f"the run used {stored.threads} threads and there are {cores()} cores here")
+    changed = [f"{option} {old} → {new}" for option, old, new in _changed(stored.config, asked.config)]
+    if changed:
+        reasons.append(f"this hardware computes otherwise: {', '.join(changed)}")
     if record["protocol"] != protocol(asked.config):
         reasons.append(f"the protocol {asked.config.world.protocol} is no longer what it was")
     now = versions()
@@ -164,6 +168,15 @@ def judged(config: Any, *, games: int, protocol: str | None) -> Any:
         return config
     if not hasattr(config, "world"):
         raise BadInputError(f"--protocol {protocol}: this algorithm plays no world, so it has no protocols")
+    trained = door.protocol_of(config.world)
+    asked = door.protocol_of(dataclasses.replace(config.world, protocol=protocol))
+    if trained.full_action_space != asked.full_action_space:
+        known = door.module_of(config.world.env).PROTOCOLS.values()
+        fitting = [rules.name for rules in known if rules.full_action_space == trained.full_action_space]
+        raise BadInputError(
+            f"the run was trained under {trained.name} and {asked.name} has other actions; "
+            f"it can be evaluated under {', '.join(fitting)}"
+        )
     return dataclasses.replace(config, world=dataclasses.replace(config.world, protocol=protocol))
 
 
@@ -180,13 +193,27 @@ def device_of(name: DeviceName) -> str:
     return name
 
 
+def at_home(job: Job, device: DeviceName) -> Job:
+    """A stored job as this machine can compute it: on `device` (auto: where it was, if that is here), in a precision
+    that the hardware has.
+
+    Raises:
+        BadInputError: cuda was asked for and there is none.
+    """
+    here = device_of(device)
+    if device == "auto" and job.device == "cpu":
+        here = "cpu"
+    config = job.config
+    if getattr(config, "precision", None) == "bf16" and networks.settled("auto", here) != "bf16":
+        config = dataclasses.replace(config, precision="fp32")
+    return dataclasses.replace(job, device=here, config=config)
+
+
 def with_fitting_threads(job: Job, experiment: Experiment) -> Job:
     """The job on one thread where its networks are so small that sharing the work costs more than it saves."""
     modules = [part for part in experiment.algorithm.parts().values() if isinstance(part, torch.nn.Module)]
     weights = sum(weight.numel() for module in modules for weight in module.parameters())
-    threads = job.threads if weights > SMALL else 1
-    torch.set_num_threads(threads)
-    return dataclasses.replace(job, threads=threads)
+    return dataclasses.replace(job, threads=job.threads if weights > SMALL else 1)
 
 
 def cores() -> int:
@@ -197,3 +224,18 @@ def cores() -> int:
 def versions() -> dict[str, str]:
     """Of everything that may change a result."""
     return {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in PACKAGES}}
+
+
+def longer(job: Job) -> str:
+    """The command line of a run like this one, ten times as long: the nearest preset and what differs from it."""
+    presets = catalog.load(job.algorithm).PRESETS
+
+    def changes(name: str) -> list[tuple[str, Any]]:
+        changed = _changed(presets[name].config, job.config)
+        return [(option, new) for option, _, new in changed if option not in ("--steps", "--precision")]
+
+    nearest = min(presets, key=lambda name: len(changes(name)))
+    words = ["train", job.algorithm, "--preset", nearest]
+    for option, value in changes(nearest):
+        words += [option if value else f"--no-{option[2:]}"] if isinstance(value, bool) else [option, str(value)]
+    return shlex.join([*words, "--steps", str(10 * job.config.schedule.steps)])

@@ -74,7 +74,7 @@ def curve(folder: RunFolder, title: str) -> Path | None:
     return path
 
 
-def farewell(console: Console, folder: RunFolder, *, command: Callable[[str], str], again: str, wandb: bool) -> None:
+def farewell(console: Console, folder: RunFolder, *, command: Callable[[str], str], again: str) -> None:
     """What to type next; `command` says how to call a program from here."""
     sparring = command("sparring")
     lines = {
@@ -85,7 +85,7 @@ def farewell(console: Console, folder: RunFolder, *, command: Callable[[str], st
         "stop with Ctrl-C and go on": f"{sparring} resume RUN",
         "look at its curve and films": f"{folder.path / 'curve.png'}, {folder.path / 'episodes'}/",
     }
-    if wandb:
+    if any((folder.path / "wandb").glob("offline-run-*")):
         lines["see its curves in the terminal"] = f"{command('wandb')} leet {folder.path / 'wandb'}"
         lines["send them to W&B"] = f"{command('wandb')} sync {folder.path / 'wandb'}/offline-run-*"
     for what, words in lines.items():

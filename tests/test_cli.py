@@ -1,5 +1,6 @@
 """The command line: help at once, counts as people write them, bad input explained with exit code 2, a real run."""
 
+import dataclasses
 import json
 import re
 import shutil
@@ -12,7 +13,9 @@ import numpy as np
 import pytest
 import torch
 
+from sparring.agents.ppo import PRESETS
 from sparring.envs import episodes
+from sparring.envs.errors import BadInputError
 from sparring.runners import cli, job
 from sparring.runners.folder import RunFolder
 from sparring.runners.tracker import Silent
@@ -188,7 +191,7 @@ POLE = ["train", "ppo", "--env", "CartPole-v1", "--track", "off"]
         ([*POLE, "--save-every", "0"], ["save_every is 0; it must be at least 1"]),
         ([*POLE, "--worlds", "0"], ["worlds is 0; it takes at least 1"]),
         ([*POLE, "--horizon", "0"], ["horizon is 0; a rollout has at least 1 step"]),
-        ([*POLE, "--minibatches", "3"], ["1024 steps (horizon 128 × 8 worlds)", "3 equal mini-batches"]),
+        ([*POLE, "--minibatches", "3"], ["256 steps (horizon 32 × 8 worlds)", "3 equal mini-batches"]),
         ([*POLE, "--minibatches", "0"], ["minibatches is 0"]),
         ([*POLE, "--epochs", "0"], ["epochs is 0"]),
         ([*POLE, "--seed", "-1"], ["seed is -1"]),
@@ -404,7 +407,8 @@ def test_the_end_of_a_run_shows_the_score_the_proof_and_what_to_type_next(sparri
     assert "proved:" in said.words
     for verb in ("replay", "evaluate"):
         assert f"sparring {verb} {path}" in said.words
-    assert "train ppo --env CartPole-v1 --steps 1280" in said.words
+    longer = "train ppo --preset cartpole --games 2 --worlds 2 --steps 1280"
+    assert longer in said.words  # --horizon 32 is the preset's
     assert "sparring resume" in said.words
 
 
@@ -440,9 +444,8 @@ def test_a_complete_run_says_so(sparring, run):
     assert contents(run) == before
 
 
-@pytest.mark.parametrize("option", ["--episodes", "--games"])
-def test_evaluate_plays_full_games_and_keeps_the_score_with_its_protocol(sparring, run, option):
-    said = sparring("evaluate", run, option, "3")
+def test_evaluate_plays_full_games_and_keeps_the_score_with_its_protocol(sparring, run):
+    said = sparring("evaluate", run, "--episodes", "3")
     assert said.code == 0
     assert "update 16" in said.words
     assert re.search(r"trained \d+\.\d \d+\.\d … \d+\.\d 3", said.words)
@@ -533,3 +536,34 @@ def test_list_shows_one_kind_only(sparring, what, told):
 def test_a_job_comes_back_from_its_folder(finished):
     stored = job.Job.of(RunFolder.open(finished))
     assert (stored.algorithm, stored.seed, stored.config.schedule.steps) == ("ppo", 0, 1024)
+
+
+# ---------------------------------------------------------------------------------------------- other machines
+
+
+def test_a_bf16_run_is_judged_and_goes_on_where_the_hardware_lacks_it(monkeypatch, finished, tmp_path):
+    stored = job.Job.of(RunFolder.open(finished))
+    swift = dataclasses.replace(stored, config=dataclasses.replace(stored.config, precision="bf16"))
+    monkeypatch.setattr(torch.cpu, "get_capabilities", dict)
+    here = job.at_home(swift, "auto")
+    assert here.config.precision == "fp32"
+    assert any("--precision bf16 → fp32" in note for note in job.inexact(swift, here, job.Job.record(swift)))
+    here.build()
+    with pytest.raises(BadInputError, match="precision is bf16, which this cpu does not compute in; use fp32, or auto"):
+        swift.build()
+
+
+def test_a_run_is_judged_under_any_protocol_that_has_its_actions(finished):
+    space = job.rebuild(type(PRESETS["space-invaders"].config), dataclasses.asdict(PRESETS["space-invaders"].config))
+    for protocol in ("ppo2017", "mnih2015", "dopamine2018"):
+        assert job.judged(space, games=2, protocol=protocol).world.protocol == protocol
+    with pytest.raises(BadInputError, match=r"machado2018 has other actions; .* ppo2017, mnih2015, dopamine2018"):
+        job.judged(space, games=2, protocol="machado2018")
+
+
+def test_two_processes_do_not_train_one_run(sparring, run):
+    RunFolder.open(run).checkpoints[-1].unlink()
+    with RunFolder.open(run).locked():
+        said = sparring("resume", run, "--track", "off")
+    assert said.code == 2
+    assert f"{run} is being trained by another process" in said.words

@@ -131,7 +131,7 @@ def test_acting_neither_reads_nor_moves_the_global_generator():
 def test_dice_go_on_from_a_saved_state():
     dice = Dice(3, "cpu")
     torch.rand(7, generator=dice.generator)
-    state = {name: value.clone() for name, value in dice.state_dict().items()}
+    state = copy.deepcopy(dice.state_dict())
     ahead = torch.rand(5, generator=dice.generator)
     again = Dice(99, "cpu")
     again.load_state_dict(state)

@@ -180,3 +180,22 @@ def test_a_run_that_is_complete_is_not_changed_by_a_resume(whole):
     assert {file: file.read_bytes() for file in path.rglob("*") if file.is_file()} == before
     config = json.loads((path / "config.json").read_text())
     assert (config["seed"], config["threads"]) == (0, 1)
+
+
+@pytest.mark.slow
+def test_the_main_job_resumes_exactly_on_all_cores_and_in_its_own_precision(tmp_path):
+    words = ["--steps", "20k", "--save-every", "5", "--games", "4", "--track", "off"]
+
+    def begin(verb, *more):
+        return subprocess.Popen([sys.executable, "-m", "sparring.runners.cli", verb, *map(str, more)])
+
+    assert begin("train", "ppo", *words, "--out", tmp_path / "whole").wait() == 0
+    child = begin("train", "ppo", *words, "--out", tmp_path / "killed")
+    while len(list(RunFolder(tmp_path / "killed").rows())) < 8:
+        assert child.poll() is None
+        time.sleep(0.1)
+    child.kill()
+    child.wait()
+    assert RunFolder(tmp_path / "killed").update == 5
+    assert begin("resume", tmp_path / "killed", "--track", "off").wait() == 0
+    assert_same_run(tmp_path / "killed", tmp_path / "whole")
