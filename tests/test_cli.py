@@ -16,7 +16,7 @@ import torch
 from sparring.agents.ppo import PRESETS
 from sparring.envs import episodes
 from sparring.envs.errors import BadInputError
-from sparring.runners import cli, job
+from sparring.runners import cli, job, options
 from sparring.runners.folder import RunFolder
 from sparring.runners.tracker import Silent
 
@@ -136,13 +136,13 @@ def test_the_help_of_an_algorithm_shows_the_preset_that_fits_the_world(sparring)
     ],
 )
 def test_a_count_is_read_as_people_write_it(text, number):
-    assert cli.count(text) == number
+    assert options.count(text) == number
 
 
 @pytest.mark.parametrize("text", ["1.5", "1e-3", "0.0001k", "abc", "", "k", "1kk", "1e", "nan", "inf", "--"])
 def test_what_is_no_whole_number_is_refused(text):
     with pytest.raises(ValueError, match="is not a whole number"):
-        cli.count(text)
+        options.count(text)
 
 
 @pytest.mark.parametrize(("text", "steps"), [("1e3", 1_000), ("1k", 1_000), ("1_000", 1_000)])

@@ -14,7 +14,7 @@ import time
 import pytest
 import torch
 
-from sparring.runners import checkpoint, cli, job
+from sparring.runners import checkpoint, cli, job, session
 from sparring.runners.folder import RunFolder
 
 TINY = ["--save-every", "2", "--worlds", "2", "--horizon", "32", "--games", "2", "--track", "off"]
@@ -24,8 +24,8 @@ RUNS = {
     "atari": ["ppo", "--env", "ALE/SpaceInvaders-v5", "--steps", "1_024"],
 }
 CHILD = """
-from sparring.runners import cli, job
-job.cores, cli.show = lambda: 1, lambda *_: None
+from sparring.runners import cli, job, session
+job.cores, session.show = lambda: 1, lambda *_: None
 cli.main()
 """
 
@@ -35,7 +35,7 @@ def one_thread():
     before = torch.get_num_threads()
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(job, "cores", lambda: 1)
-        patched.setattr(cli, "show", lambda *_: None)
+        patched.setattr(session, "show", lambda *_: None)
         yield
     torch.set_num_threads(before)
 

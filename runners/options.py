@@ -1,0 +1,167 @@
+"""What can be typed: the options of each command as records, and how words become records.
+
+An algorithm's options are the fields of its Config, so there is no second list of them anywhere.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from math import inf
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from sparring.envs.errors import BadInputError, UnknownNameError, check_ranges
+from sparring.envs.worlds import module_of
+from sparring.runners.tracker import Mode
+
+SCALES = {"k": 10**3, "M": 10**6, "G": 10**9}
+numbers = tyro.constructors.ConstructorRegistry()
+
+
+def count(text: str) -> int:
+    """10000, 10_000, 1e6, 64k, 10M → int.
+
+    Raises:
+        ValueError: it is not a whole number.
+    """
+    digits, scale = (text[:-1], SCALES[text[-1]]) if text[-1:] in SCALES else (text, 1)
+    try:
+        value = Decimal(digits) * scale
+    except InvalidOperation:
+        value = Decimal("nan")
+    if not value.is_finite() or value != int(value):
+        raise ValueError(f"{text!r} is not a whole number")
+    return int(value)
+
+
+@numbers.primitive_rule
+def _count_rule(info: tyro.constructors.PrimitiveTypeInfo) -> tyro.constructors.PrimitiveConstructorSpec[Any] | None:
+    if info.type is not int:
+        return None
+    return tyro.constructors.PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="N",
+        instance_from_str=lambda words: count(words[0]),
+        is_instance=lambda value: isinstance(value, int),
+        str_from_instance=lambda value: [str(value)],
+    )
+
+
+@dataclass(frozen=True)
+class Where:
+    """Options of every training that do not change what is learned."""
+
+    track: Mode = "auto"
+    """W&B: auto is online where you are logged in, else offline; off does without"""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """auto takes a GPU where there is one"""
+
+
+@dataclass(frozen=True)
+class Train(Where):
+    """Options of `sparring train` beside the algorithm's own."""
+
+    preset: str | None = None
+    """settings to start from (`sparring list presets`); other options change them; default: what fits the world"""
+    minutes: float | None = None
+    """measure the speed first and choose the steps that take this long"""
+    out: Path | None = None
+    """folder of the run; default: a new one below runs/"""
+    seed: int = 0
+    """everything random follows from it"""
+
+    def __post_init__(self) -> None:
+        check_ranges(self, seed=(0, inf))
+        if self.minutes is not None and not 0 < self.minutes < inf:
+            raise BadInputError(f"minutes is {self.minutes:g}; it must be positive")
+
+
+@dataclass(frozen=True)
+class Resume(Where):
+    """Options of `sparring resume` beside the run's own, which must not change."""
+
+    seed: int = 0
+    """as the run has it"""
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Play full games with a trained policy."""
+
+    run: Annotated[Path, tyro.conf.Positional]
+    """the run's folder"""
+    episodes: int = 100
+    """how many games"""
+    protocol: str | None = None
+    """rules to play under; default: those of the training"""
+    seed: int | None = None
+    """of the games; default: the run's"""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """auto computes where the run did, if that is here"""
+
+    def __post_init__(self) -> None:
+        check_ranges(self, episodes=(2, inf))
+        if self.seed is not None:
+            check_ranges(self, seed=(0, inf))
+
+
+@dataclass(frozen=True)
+class Replay:
+    """Watch a saved game, or prove it."""
+
+    source: Annotated[Path, tyro.conf.Positional]
+    """an episode (.npz), or a run: then the best game of its newest evaluated update"""
+    view: Literal["auto", "terminal", "mp4", "gif", "verify"] = "auto"
+    """auto is terminal on a terminal, else verify"""
+    out: Path | None = None
+    """where an mp4 or gif goes; default: beside the episode"""
+    speed: float = 1.0
+    """of the terminal view; 2 is twice real time"""
+
+
+@dataclass(frozen=True)
+class List:
+    """Show what there is."""
+
+    what: Annotated[Literal["all", "algorithms", "worlds", "presets", "runs"], tyro.conf.Positional] = "all"
+    """only these"""
+
+
+def parse(kind: type, words: Sequence[str], prog: str, default: Any = None) -> Any:
+    """A record from the words of a command line; `--help` and mistakes print and exit."""
+    given = {} if default is None else {"default": default}
+    return tyro.cli(kind, args=list(words), prog=prog, config=(tyro.conf.OmitArgPrefixes,), registry=numbers, **given)
+
+
+def parse_with_config(kind: type, config: Any, words: Sequence[str], prog: str, **values: Any) -> Any:
+    """Like `parse`, with an algorithm's options beside those of `kind`; `config` and `values` are the defaults."""
+    group: Any = Annotated[type(config), tyro.conf.arg(name="")]
+    both = dataclasses.make_dataclass(kind.__name__, [("config", group)], bases=(kind,), frozen=True, kw_only=True)
+    return parse(both, words, prog, both(config=config, **values))
+
+
+def option(words: Sequence[str], name: str) -> str | None:
+    """The value of `--name` among the words, before they are parsed."""
+    for word, following in zip(words, [*words[1:], None], strict=True):
+        if word == f"--{name}":
+            return following
+        if word.startswith(f"--{name}="):
+            return word.partition("=")[2]
+    return None
+
+
+def chosen_preset(presets: dict[str, Any], words: Sequence[str]) -> str:
+    """The preset that a command line starts from: the one it names, else the first whose world is of the same kind."""
+    name, env = option(words, "preset"), option(words, "env")
+    if name is not None and name not in presets:
+        raise UnknownNameError("preset", name, presets)
+    if name is not None or env is None:
+        return name or next(iter(presets))
+    same = [key for key, preset in presets.items() if preset.config.world.env == env]
+    kin = [key for key, preset in presets.items() if module_of(preset.config.world.env) is module_of(env)]
+    return [*same, *kin, next(iter(presets))][0]
