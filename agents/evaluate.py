@@ -21,6 +21,7 @@ from sparring.envs.rollouts import Actor, Acts
 from sparring.envs.worlds import Array, World
 
 RESAMPLES = 10_000
+RANDOM_SCORES: dict[tuple[World, int, int], list[float]] = {}  # by (world, games, seed): they never change
 JUDGED = 2**32 - 1  # sets evaluation seeds apart from the training seeds, which are numbered by update
 AT_A_TIME = 64  # games side by side: bounds the memory of a large evaluation
 
@@ -96,10 +97,10 @@ def _side_by_side(actor: Actor[Any], world: World, seeds: range, watch: Callable
 
 def evaluate(actor: Actor[Any], world: World, *, games: int, seed: int, watch: Watch = unwatched) -> Evaluation:
     """Mean score over full games with its 95 % interval, beside the uniform policy's on the same seeds."""
-    played = play(actor, world, games, seed, watch)
+    played = play(actor, world, games, seed, lambda done, _: watch(done, 2 * games))
     scores = [episode.score for episode in played]
     low, high = interval(scores)
-    random = random_scores(world, games, seed)
+    random = random_scores(world, games, seed, lambda done, _: watch(games + done, 2 * games))
     random_low, random_high = interval(random)
     metrics = {
         "score": float(np.mean(scores)),
@@ -142,10 +143,12 @@ def judge(world: World, *, games: int, seed: int) -> Judge:
     return evaluation
 
 
-@functools.cache
-def random_scores(world: World, games: int, seed: int) -> list[float]:
+def random_scores(world: World, games: int, seed: int, watch: Watch = unwatched) -> list[float]:
     """The uniform policy's scores on the same seeds; played once a process."""
-    worlds = door.build(world, training=False, count=1)
-    actions = int(worlds.single_action_space.n)  # type: ignore[attr-defined]
-    worlds.close()
-    return [episode.score for episode in play(Random(actions, seed), world, games, seed)]
+    key = (world, games, seed)
+    if key not in RANDOM_SCORES:
+        worlds = door.build(world, training=False, count=1)
+        actions = int(worlds.single_action_space.n)  # type: ignore[attr-defined]
+        worlds.close()
+        RANDOM_SCORES[key] = [episode.score for episode in play(Random(actions, seed), world, games, seed, watch)]
+    return RANDOM_SCORES[key]

@@ -1,7 +1,6 @@
 """Evaluation: every game that starts is counted, each can be played again alone, and the learner notices nothing."""
 
 import copy
-import functools
 import math
 from dataclasses import asdict
 
@@ -302,7 +301,7 @@ def test_games_of_judgement_lie_apart_from_those_of_training():
 def test_the_uniform_policys_games_are_played_once_a_process(monkeypatch):
     played = []
     monkeypatch.setattr(module, "play", lambda *args, **kwargs: played.append(args) or play(*args, **kwargs))
-    monkeypatch.setattr(module, "random_scores", functools.cache(random_scores.__wrapped__))
+    monkeypatch.setattr(module, "RANDOM_SCORES", {})
     first, second = (evaluate(Fixed(), SPRINT, games=3, seed=77) for _ in range(2))
     assert len(played) == 3
     assert first.metrics == second.metrics
