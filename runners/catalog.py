@@ -93,3 +93,6 @@ def without_torch() -> Iterator[None]:
         for name in set(sys.modules) - before:
             if name.split(".")[0] in ("torch", "sparring"):
                 del sys.modules[name]
+                package, _, module = name.rpartition(".")
+                if package in sys.modules:
+                    vars(sys.modules[package]).pop(module, None)  # `from package import module` looks here first

@@ -5,6 +5,7 @@ import json
 import math
 import random
 import re
+import subprocess
 import sys
 import time
 
@@ -256,3 +257,17 @@ def test_the_two_first_algorithms_and_the_worlds_of_the_house_are_found():
     assert {"ALE/SpaceInvaders-v5", "CartPole-v1"} <= found
     assert len([env for env in found if env.startswith("sparring/Probe")]) == 5
     assert all(protocol_of(preset.config.world) for _, _, preset in presets() if hasattr(preset.config, "world"))
+
+
+def test_a_listing_leaves_no_hollow_module_behind():
+    """In a process of its own, because here torch is loaded already and nothing is hollowed out."""
+    code = """
+from sparring.runners import catalog
+with catalog.without_torch():
+    assert catalog.load("ppo").PRESETS
+from sparring.agents import networks, ppo
+import torch
+assert issubclass(networks.ActorCritic, torch.nn.Module)
+assert ppo.networks is networks
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
