@@ -62,6 +62,7 @@ def write(
         "published": published or {},
         "notes": notes,
     }
+    RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{claim}.json"
     write_aside(path, (json.dumps(record, indent=2) + "\n").encode())
     print(f"wrote {path}")

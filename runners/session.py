@@ -48,14 +48,12 @@ def run_to_end(job: Job, experiment: Experiment, folder: RunFolder, track: Mode,
 def open_mirror(folder: RunFolder, track: Mode, console: Console) -> Tracker:
     """The run's tracker, told all rows up to the newest checkpoint that it may have missed."""
     record = folder.record
-    told = (row["update"] for row in folder.rows()) if (folder.path / "wandb").exists() else ()
     mirror = open_wandb(
         track,
         folder=folder.path,
         run_id=record["run_id"],
         name=folder.path.name,
         config=record,
-        mirrored=max(told, default=-1),
         warn=lambda text: console.print(f"[yellow]W&B:[/] {escape(text)}", highlight=False),
     )
     for row, timing in zip(folder.rows(), folder.rows("timing.jsonl"), strict=False):

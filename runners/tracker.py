@@ -80,12 +80,13 @@ class Fanout:
 
 @final
 class WandB:
-    """Mirrors to a W&B run all but the updates up to `mirrored`, which it holds since before a crash."""
+    """Mirrors to a W&B run all updates after `mirrored`, which it holds since before; the file `mark` tells how far."""
 
-    def __init__(self, run: "Run", *, mirrored: int, warn: Callable[[str], None]) -> None:
+    def __init__(self, run: "Run", *, mirrored: int, warn: Callable[[str], None], mark: Path) -> None:
         self._run: Run | None = run  # None once closed or given up
         self._mirrored = mirrored
         self._warn = warn
+        self._mark = mark
         self._latest: dict[str, float] = {}
 
     def log(self, row: Row, seconds: Mapping[str, float]) -> None:
@@ -93,6 +94,8 @@ class WandB:
         self._latest = flat(row, seconds)
         if self._is_new():
             self._send(lambda run: run.log(self._latest))
+            if self._run is not None and self._mark.parent.is_dir():  # WANDB_MODE=disabled leaves nothing at all
+                self._mark.write_text(f"{row['update']}")
 
     def film(self, path: Path, caption: str) -> None:
         """Mirror the film at the latest row's step."""
@@ -141,24 +144,26 @@ def open_wandb(
     name: str,
     project: str = "sparring",
     config: Mapping[str, Any],
-    mirrored: int = -1,
+    mirrored: int | None = None,
     warn: Callable[[str], None],
     patience: float = 30.0,
 ) -> Tracker:
     """The highest rung that holds, from `mode` downwards. Never prompts; needs neither account nor network.
 
-    `mirrored` is the last update that an earlier start of this run has logged (-1: none); a server that knows the run
-    knows better. A silent server is waited for `patience` seconds when the run starts and once more when it ends, but
-    not in between. All files go to `folder/wandb`.
+    `mirrored` is the last update that an earlier start of this run has logged (-1: none; by default as a file in
+    `folder/wandb` remembers it); a server that knows the run knows better. A silent server is waited for `patience`
+    seconds when the run starts and once more when it ends, but not in between. All files go to `folder/wandb`.
     """
     if mode == "off":
         return Silent()
     start = partial(_start, folder=folder, run_id=run_id, name=name, project=project, config=config, patience=patience)
+    mark = folder / "wandb" / "mirrored"
     rungs: list[Rung] = ["offline"] if mode == "offline" else [mode, "offline"]
     for rung in rungs:
         try:
             run = start(rung)
-            return WandB(run, mirrored=_received(run) if run.resumed else mirrored, warn=warn)
+            known = _remembered(mark) if mirrored is None else mirrored
+            return WandB(run, mirrored=_received(run) if run.resumed else known, warn=warn, mark=mark)
         except ImportError as error:
             warn(f"wandb cannot be imported ({error}); nothing is mirrored. Install it, or choose --track off")
             break
@@ -213,6 +218,14 @@ def _start(
 def _received(run: "Run") -> int:
     """The last update that reached the server: it hears of rows every 15 s, and a kill takes those between."""
     return int(dict(run.summary).get("update", -1))
+
+
+def _remembered(mark: Path) -> int:
+    """The last update that an earlier start has logged; -1 where there was none."""
+    try:
+        return int(mark.read_text())
+    except (OSError, ValueError):
+        return -1
 
 
 def _hang_up() -> None:

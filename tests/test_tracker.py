@@ -241,6 +241,14 @@ tracker.close()
     assert [row["global_step"] for row in server.rows()] == [0, 10, 20, 30, 40, 50, 60, 70]
 
 
+def test_a_run_remembers_how_far_it_was_mirrored_even_if_a_part_of_it_was_not(tmp_path):
+    play(tmp_path, 'track("offline", range(3), mirrored=None).close()')
+    play(tmp_path, 'track("off", range(3, 6), mirrored=None).close()')
+    time.sleep(1)  # a fragment is named by the second it began in
+    play(tmp_path, 'track("offline", range(8), mirrored=None).close()')
+    assert updates(tmp_path) == list(range(8))
+
+
 # ---------------------------------------------------------------------------------------------- auto
 
 
