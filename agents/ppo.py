@@ -169,7 +169,7 @@ PRESETS = {
         ),
     ),
     "cartpole": Preset(
-        "half a minute; balances the pole for 500 steps, with the settings of the SB3 zoo (but a constant clip)",
+        "balances the pole for 500 steps, with the settings of the SB3 zoo (but a constant clip)",
         Config(
             Schedule(steps=100_000, save_every=100),
             World("CartPole-v1", "gymnasium", 8),

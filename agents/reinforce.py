@@ -132,7 +132,7 @@ class Reinforce:
 
 PRESETS = {
     "space-invaders": Preset(
-        "about five minutes on two cores: the oldest policy gradient on a real Atari game",
+        "the oldest policy gradient on a real Atari game; 146 steps of a large batch",
         Config(
             Schedule(steps=600_000, save_every=20),
             World("ALE/SpaceInvaders-v5", "ppo2017", 32),
@@ -141,7 +141,7 @@ PRESETS = {
         ),
     ),
     "cartpole": Preset(
-        "half a minute; balances the pole for 500 steps",
+        "balances the pole for 500 steps",
         Config(Schedule(steps=400_000, save_every=20), World("CartPole-v1", "gymnasium", 8), learning_rate=5e-3),
     ),
 }
