@@ -66,7 +66,8 @@ def section() -> str:
             continue
         result = json.loads(path.read_text())
         machine = f"{result['hardware']['processor']}, {result['hardware']['cores']} cores"
-        source = f"From `benchmarks/results/{claim}.json`: `{result['command']}`, {machine}, {result['date']}."
+        told = f"`{result['command']}` at {result['commit']}, {machine}, {result['date']}"
+        source = f"From `benchmarks/results/{claim}.json`: {told}."
         lines += [*write(result), "", source, ""]
     return "\n".join(lines)
 

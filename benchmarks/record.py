@@ -7,6 +7,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import shlex
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -47,7 +48,7 @@ def write(
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
     record = {
         "claim": claim,
-        "command": " ".join(["python", *sys.argv]),
+        "command": shlex.join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]]),
         "date": f"{datetime.date.today():%Y-%m-%d}",
         "hardware": {"processor": processor(), "cores": cores(), "gpu": torch.cuda.is_available()},
         "omp_wait_policy": os.environ["OMP_WAIT_POLICY"],
