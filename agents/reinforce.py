@@ -142,7 +142,12 @@ PRESETS = {
     ),
     "cartpole": Preset(
         "balances the pole for 500 steps",
-        Config(Schedule(steps=400_000, save_every=20), World("CartPole-v1", "gymnasium", 8), learning_rate=5e-3),
+        Config(
+            Schedule(steps=600_000, save_every=20),
+            World("CartPole-v1", "gymnasium", 8),
+            learning_rate=5e-3,
+            entropy_weight=0.0,
+        ),
     ),
 }
 
