@@ -52,6 +52,16 @@ class Rollout(NamedTuple, Generic[Memory]):
     cut_obs: Array  # [K, *obs]: the last observation of each truncated game, in the order of np.nonzero(truncated)
 
 
+class Step(NamedTuple):
+    """One step of N worlds."""
+
+    rewards: Array  # [N] raw
+    terminated: Array  # [N] bool: the return ends here
+    truncated: Array  # [N] bool: the game was cut here
+    life_lost: Array  # [N] bool: terminated for the learner only, so its final_obs says nothing
+    final_obs: Any  # [N, *obs], read only where a game is over; None where none is
+
+
 class Report(NamedTuple):
     """What happened during the last draw: facts of the learning, and wall-clock seconds by stage."""
 
@@ -77,7 +87,7 @@ class Rollouts(Generic[Memory]):
         self.obs, _ = self.worlds.reset(seed=seed)
         self.scores = np.zeros(self.worlds.num_envs)  # [N] of the games in progress
         self.lengths = np.zeros(self.worlds.num_envs, int)
-        self._forget()
+        self.forget()
 
     def draw(self, actor: Actor[Memory]) -> Rollout[Memory]:
         """Play `horizon` steps in every world.
@@ -87,7 +97,7 @@ class Rollouts(Generic[Memory]):
         """
         if self.seed is None:
             raise RuntimeError("reset(seed) the source before drawing from it")
-        self._forget()
+        self.forget()
         T, N = self.horizon, self.worlds.num_envs
         obs = np.empty((T + 1, N, *self.obs.shape[1:]), self.obs.dtype)
         rewards = np.empty((T, N), np.float32)
@@ -100,7 +110,7 @@ class Rollouts(Generic[Memory]):
             start = perf_counter()
             acts.append(actor.act(self.obs))
             self.seconds["acting"] += perf_counter() - start
-            rewards[t], terminated[t], truncated[t], final_obs = self._step(acts[t].actions)
+            rewards[t], terminated[t], truncated[t], _, final_obs = self.step(acts[t].actions)
             cut_obs += [final_obs[n] for n in np.flatnonzero(truncated[t])]
         obs[T] = self.obs
         memories = [act.memory for act in acts]
@@ -128,32 +138,40 @@ class Rollouts(Generic[Memory]):
         """Play the log again, so that the worlds stand where they stood.
 
         Raises:
-            BadInputError: they do not, because they draw random numbers that their seed does not decide.
+            BadInputError: they do not (`prove`).
         """
         self.reset(state["seed"])
         for actions in state["log"]:
-            self._step(np.array(actions))
-        self._forget()
+            self.step(np.array(actions))
+        self.prove(state)
+
+    def prove(self, state: Mapping[str, Any]) -> None:
+        """Make sure that the worlds stand where `state` was saved, and begin a new report.
+
+        Raises:
+            BadInputError: they do not, because they draw random numbers that their seed does not decide.
+        """
+        self.forget()
         if checksum(self.obs) != state["shown"]:
             raise BadInputError(
                 "these worlds do not repeat themselves from seed and actions, so they cannot go on exactly"
             )
 
-    def _forget(self) -> None:
+    def forget(self) -> None:
         """Begin a new report."""
         self.finished: list[tuple[float, int]] = []  # (score, steps) of the games that ended since
         self.seconds = {"acting": 0.0, "emulating": 0.0}
 
-    def _step(self, actions: Array) -> tuple[Array, Array, Array, Any]:
-        """One step of the worlds: rewards, terminated and truncated [N], and the final observations where cut."""
+    def step(self, actions: Array) -> Step:
+        """Play one step in every world; actions [N]."""
         start = perf_counter()
         self.obs, rewards, terminated, truncated, info = self.worlds.step(actions)
         self.seconds["emulating"] += perf_counter() - start
-        truncated = truncated & ~terminated
+        truncated, lost = truncated & ~terminated, life_lost(info, len(actions))
         self.log.append(actions)
         self.scores += rewards
         self.lengths += 1
-        for n in np.flatnonzero((terminated | truncated) & ~life_lost(info, len(actions))):
+        for n in np.flatnonzero((terminated | truncated) & ~lost):
             self.finished.append((float(self.scores[n]), int(self.lengths[n])))
             self.scores[n] = self.lengths[n] = 0
-        return rewards, terminated, truncated, info.get("final_obs")
+        return Step(rewards, terminated, truncated, lost, info.get("final_obs"))
