@@ -1,4 +1,4 @@
-"""Stable-Baselines3's A2C under our runner: its loss and its networks in our worlds, judged and resumed as ours are.
+"""Stable-Baselines3's own A2C under our runner, in our worlds, judged and resumed as ours are.
 
 One step of RMSprop down the loss of each short rollout (Mnih et al. 2016, arXiv 1602.01783):
 

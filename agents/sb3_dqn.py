@@ -1,4 +1,4 @@
-"""Stable-Baselines3's DQN under our runner: its loss and its networks in our worlds, judged and resumed as ours are.
+"""Stable-Baselines3's own DQN under our runner, in our worlds, judged and resumed as ours are.
 
 Learn the value of each action from a replay buffer of what was played (Mnih et al. 2015, Nature 518):
 

@@ -1,4 +1,4 @@
-"""Stable-Baselines3's PPO under our runner: its loss and its networks in our worlds, judged and resumed as ours are.
+"""Stable-Baselines3's own PPO under our runner, in our worlds, judged and resumed as ours are.
 
 The equations are those of `ppo`; the code that computes them is SB3's (stable_baselines3/ppo/ppo.py). SB3's value loss
 is E[(V − G)²], not half of it, so its `value_weight` of 0.5 weighs the value as 1.0 does in `ppo`. On a CPU a resumed

@@ -134,11 +134,16 @@ def parse_train(name: str, words: Sequence[str]) -> Any:
 
 
 def within(minutes: float, job: Job, console: Console) -> Job:
-    """The job with as many steps as fit into the minutes at this machine's speed, measured on a throw-away copy."""
+    """The job with as many steps as fit into the minutes at this machine's speed, measured on a throw-away copy.
+
+    The copy of a learner that first fills a replay buffer learns at once, or the speed would be that of the worlds.
+    """
     from sparring.runners.budget import steps_in
 
+    at_once = {"learning_starts": 0} if hasattr(job.config, "learning_starts") else {}
+    copy = dataclasses.replace(job, config=dataclasses.replace(job.config, **at_once))
     with console.status(f"measuring the speed of {job.title} …"):
-        steps = steps_in(minutes, job.build)
+        steps = steps_in(minutes, copy.build)
     console.print(f"{minutes:g} minutes are {steps:,} steps at this machine's speed", highlight=False)
     schedule = dataclasses.replace(job.config.schedule, steps=steps)
     return dataclasses.replace(job, config=dataclasses.replace(job.config, schedule=schedule))
@@ -181,6 +186,9 @@ def resume_command(words: list[str], console: Console) -> int:
     asked = jobs.at_home(asked, options.device)
     for warning in jobs.inexact(stored, asked, folder.record):
         console.print(f"[yellow]note:[/] {warning}", highlight=False)
+    if hasattr(asked.config, "buffer_size"):
+        most = min(asked.config.buffer_size, asked.config.schedule.steps)
+        console.print(f"playing up to {most:,} steps again to fill the replay buffer as it was …", highlight=False)
     if folder.checkpoints:
         checkpoint.read(folder.checkpoints[-1])  # a damaged one is named before anything is written
     experiment = asked.build()
