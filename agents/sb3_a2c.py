@@ -71,7 +71,7 @@ PRESETS = {
         Config(Schedule(steps=10_000_000, save_every=5_000, games=100), SPACE_INVADERS),
     ),
     "cartpole": Preset(
-        "balances the pole, with the zoo's settings",
+        "balances the pole for 500 steps, with the zoo's settings",
         Config(
             Schedule(steps=500_000, save_every=2_500),  # steps [zoo]
             World("CartPole-v1", "gymnasium", 8),  # 8 worlds [zoo]

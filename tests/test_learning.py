@@ -56,7 +56,7 @@ def test_every_learner_solves_every_probe(name, probe):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 2, 3])
-@pytest.mark.parametrize("name", LEARNERS)
+@pytest.mark.parametrize("name", [*LEARNERS, "sb3-ppo"])
 def test_the_cartpole_preset_balances_the_pole(name, seed, capsys):
     algorithm = catalog.load(name)
     config = algorithm.PRESETS["cartpole"].config
