@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 from gymnasium.spaces import Discrete, Space
 
+from sparring.agents import statistics
 from sparring.agents.protocol import Evaluation, Judge, Watch, unwatched
 from sparring.envs import episodes
 from sparring.envs import worlds as door
@@ -21,7 +22,6 @@ from sparring.envs.episodes import Episode
 from sparring.envs.rollouts import Actor, Acts
 from sparring.envs.worlds import Array, World
 
-RESAMPLES = 10_000
 RANDOM_SCORES: dict[tuple[World, int, int], list[float]] = {}  # by (world, games, seed): they never change
 JUDGED = 2**32 - 1  # sets evaluation seeds apart from the training seeds, which are numbered by update
 AT_A_TIME = 64  # games side by side: bounds the memory of a large evaluation
@@ -43,11 +43,8 @@ class Random:
 
 
 def interval(scores: Sequence[float]) -> tuple[float, float]:
-    """The 95 % bootstrap percentile interval of the mean (Efron & Tibshirani 1993, chapter 13)."""
-    sample = np.asarray(scores, float)
-    draws = np.random.default_rng(0).integers(len(sample), size=(RESAMPLES, len(sample)))
-    low, high = np.quantile(sample[draws].mean(1), [0.025, 0.975])
-    return float(low), float(high)
+    """The 95 % bootstrap percentile interval of the mean."""
+    return statistics.estimate(scores).interval
 
 
 def play(actor: Actor[Any], world: World, games: int, seed: int, watch: Watch = unwatched) -> list[Episode]:
