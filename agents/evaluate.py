@@ -97,8 +97,13 @@ def _side_by_side(actor: Actor[Any], world: World, seeds: range, watch: Callable
     ]
 
 
-def evaluate(actor: Actor[Any], world: World, *, games: int, seed: int, watch: Watch = unwatched) -> Evaluation:
-    """Mean score over full games with its 95 % interval, beside the uniform policy's on the same seeds."""
+def evaluate(
+    actor: Actor[Any], world: World, *, games: int, seed: int, policy: str = "stochastic", watch: Watch = unwatched
+) -> Evaluation:
+    """Mean score over full games with its 95 % interval, beside the uniform policy's on the same seeds.
+
+    `policy` says, for the protocol's record, how the actor chooses.
+    """
     played = play(actor, world, games, seed, lambda done, _: watch(done, 2 * games))
     scores = [episode.score for episode in played]
     low, high = interval(scores)
@@ -119,7 +124,7 @@ def evaluate(actor: Actor[Any], world: World, *, games: int, seed: int, watch: W
         "full_games": True,
         "games": games,
         "seeds": [seed, seed + games - 1],
-        "policy": "stochastic",
+        "policy": policy,
         "interval": "95 % bootstrap over games",
     }
     return Evaluation(metrics, protocol, scores, sorted(played, key=lambda episode: -episode.score)[:1])
@@ -132,7 +137,7 @@ class Learner(Protocol):
         """The present policy with dice of its own."""
 
 
-def judge(world: World, *, games: int, seed: int) -> Judge:
+def judge(world: World, *, games: int, seed: int, policy: str = "stochastic") -> Judge:
     """What an Experiment needs: an evaluation that rolls its own dice, on seeds set apart from those of the training.
 
     Without sticky actions a seed only chooses among the protocol's openings; the policy's dice tell the games apart.
@@ -140,7 +145,7 @@ def judge(world: World, *, games: int, seed: int) -> Judge:
     apart = int(np.random.SeedSequence([seed, JUDGED]).generate_state(1)[0] >> 2)
 
     def evaluation(learner: Learner, /, *, watch: Watch = unwatched) -> Evaluation:
-        return evaluate(learner.player(apart), world, games=games, seed=apart, watch=watch)
+        return evaluate(learner.player(apart), world, games=games, seed=apart, policy=policy, watch=watch)
 
     return evaluation
 
