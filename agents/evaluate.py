@@ -12,7 +12,9 @@ from dataclasses import asdict
 from typing import Any, Protocol
 
 import numpy as np
+from gymnasium.spaces import Discrete, Space
 
+from sparring.agents import statistics
 from sparring.agents.protocol import Evaluation, Judge, Watch, unwatched
 from sparring.envs import episodes
 from sparring.envs import worlds as door
@@ -20,30 +22,29 @@ from sparring.envs.episodes import Episode
 from sparring.envs.rollouts import Actor, Acts
 from sparring.envs.worlds import Array, World
 
-RESAMPLES = 10_000
 RANDOM_SCORES: dict[tuple[World, int, int], list[float]] = {}  # by (world, games, seed): they never change
 JUDGED = 2**32 - 1  # sets evaluation seeds apart from the training seeds, which are numbered by update
 AT_A_TIME = 64  # games side by side: bounds the memory of a large evaluation
 
 
 class Random:
-    """The uniform policy over `actions` actions: the floor of every comparison."""
+    """The uniform policy: the floor of every comparison."""
 
-    def __init__(self, actions: int, seed: int) -> None:
+    def __init__(self, actions: Space[Any], seed: int) -> None:
         self.actions = actions
         self.random = np.random.default_rng(seed)
 
     def act(self, obs: Array, *, greedy: bool = False) -> Acts[tuple[()]]:
         """Any action, whatever is seen."""
-        return Acts(self.random.integers(self.actions, size=len(obs)), ())
+        if isinstance(self.actions, Discrete):
+            return Acts(self.random.integers(self.actions.n, size=len(obs)), ())
+        size = (len(obs), *(self.actions.shape or ()))
+        return Acts(self.random.uniform(-1.0, 1.0, size).astype(self.actions.dtype), ())
 
 
 def interval(scores: Sequence[float]) -> tuple[float, float]:
-    """The 95 % bootstrap percentile interval of the mean (Efron & Tibshirani 1993, chapter 13)."""
-    sample = np.asarray(scores, float)
-    draws = np.random.default_rng(0).integers(len(sample), size=(RESAMPLES, len(sample)))
-    low, high = np.quantile(sample[draws].mean(1), [0.025, 0.975])
-    return float(low), float(high)
+    """The 95 % bootstrap percentile interval of the mean."""
+    return statistics.estimate(scores).interval
 
 
 def play(actor: Actor[Any], world: World, games: int, seed: int, watch: Watch = unwatched) -> list[Episode]:
@@ -65,17 +66,18 @@ def _side_by_side(actor: Actor[Any], world: World, seeds: range, watch: Callable
     protocol, spec = asdict(door.protocol_of(world)), episodes.spec_of(world)
     worlds = door.build(world, training=False, count=len(seeds))
     obs, _ = worlds.reset(seed=seeds[0])
-    actions: list[list[int]] = [[] for _ in seeds]
+    actions: list[list[Array]] = [[] for _ in seeds]
     rewards: list[list[float]] = [[] for _ in seeds]
     checksums = [[episodes.checksum(first)] for first in obs]
     playing = np.ones(len(seeds), bool)
-    chosen = np.zeros(len(seeds), np.int64)
+    space = worlds.single_action_space
+    chosen = np.zeros((len(seeds), *(space.shape or ())), space.dtype)
     while playing.any():
         chosen[playing] = actor.act(obs[playing]).actions
         obs, earned, terminated, truncated, info = worlds.step(chosen)
         over = terminated | truncated
         for k in np.flatnonzero(playing):
-            actions[k].append(int(chosen[k]))
+            actions[k].append(chosen[k].copy())
             rewards[k].append(float(earned[k]))
             checksums[k].append(episodes.checksum(info["final_obs"][k] if over[k] else obs[k]))
         playing &= ~over
@@ -87,7 +89,7 @@ def _side_by_side(actor: Actor[Any], world: World, seeds: range, watch: Callable
             protocol,
             spec,
             seed,
-            np.array(actions[k], np.int64),
+            np.array(actions[k], space.dtype),
             np.array(rewards[k], np.float32),
             np.array(checksums[k], np.uint32),
         )
@@ -153,7 +155,7 @@ def random_scores(world: World, games: int, seed: int, watch: Watch = unwatched)
     key = (world, games, seed)
     if key not in RANDOM_SCORES:
         worlds = door.build(world, training=False, count=1)
-        actions = int(worlds.single_action_space.n)  # type: ignore[attr-defined]
         worlds.close()
-        RANDOM_SCORES[key] = [episode.score for episode in play(Random(actions, seed), world, games, seed, watch)]
+        chance = Random(worlds.single_action_space, seed)
+        RANDOM_SCORES[key] = [episode.score for episode in play(chance, world, games, seed, watch)]
     return RANDOM_SCORES[key]

@@ -71,8 +71,7 @@ class Worlds(VecEnv):
     def __init__(self, rollouts: Rollouts[Any], *, clip_reward: bool) -> None:
         self.rollouts = rollouts
         self.clip_reward = clip_reward
-        worlds = rollouts.worlds
-        super().__init__(worlds.num_envs, worlds.single_observation_space, worlds.single_action_space)
+        super().__init__(rollouts.worlds, rollouts.observation_space, rollouts.action_space)
 
     def reset(self) -> Array:
         """Start all games anew, from the seed told before or else from one that follows from the last."""
@@ -90,13 +89,13 @@ class Worlds(VecEnv):
 
     def step_wait(self) -> tuple[Array, Array, Array, list[dict[str, Any]]]:
         """Play them: observations, rewards as the learner sees them, dones, infos."""
-        rewards, terminated, truncated, life_lost, final_obs = self.rollouts.step(self.actions)
+        rewards, terminated, truncated, _, final_obs = self.rollouts.step(self.actions)
         done = terminated | truncated
         infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
-        over, games = np.flatnonzero(done & ~life_lost), self.rollouts.finished
-        for n, (score, length) in zip(over, games[len(games) - len(over) :], strict=True):
+        games = self.rollouts.finished
+        for (n, last), (score, length) in zip(final_obs.items(), games[len(games) - len(final_obs) :], strict=True):
             infos[n] = {
-                "terminal_observation": final_obs[n],
+                "terminal_observation": last,
                 "TimeLimit.truncated": bool(truncated[n]),
                 "episode": {"r": score, "l": length, "t": 0.0},
             }
@@ -105,11 +104,12 @@ class Worlds(VecEnv):
 
     def close(self) -> None:
         """Close the worlds."""
-        self.rollouts.worlds.close()
+        for group in self.rollouts.groups:
+            group.worlds.close()
 
     def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
         """An attribute of the vector, once for each world."""
-        return [getattr(self.rollouts.worlds, attr_name) for _ in self._get_indices(indices)]
+        return [getattr(self.rollouts.groups[0].worlds, attr_name) for _ in self._get_indices(indices)]
 
     def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
         """Worlds of a vector are not changed one by one."""
@@ -364,7 +364,7 @@ def build(
         SpaceError: SB3's algorithm cannot handle the world's spaces (`boxes`: it can handle actions in a Box).
         BadInputError: the world does not open.
     """
-    rollouts: Rollouts[Any] = Rollouts(door.build(config.world, training=True), config.horizon)
+    rollouts: Rollouts[Any] = Rollouts([door.build(config.world, training=True)], config.horizon)
     worlds = Worlds(rollouts, clip_reward=door.protocol_of(config.world).clip_reward)
     check_actions(worlds.action_space, boxes=boxes)
     policy = policy_name(config.network, worlds.observation_space)
@@ -387,9 +387,9 @@ def check_actions(actions: Space[Any], *, boxes: bool) -> None:
     """
     if isinstance(actions, Discrete) and actions.start == 0:
         return
-    if boxes and isinstance(actions, Box) and actions.is_bounded():
+    if boxes and isinstance(actions, Box):
         return
-    instead = " or a Box with finite bounds" if boxes else "; sb3-ppo and sb3-a2c handle a Box with finite bounds too"
+    instead = " or a Box" if boxes else "; sb3-ppo and sb3-a2c handle a Box too"
     raise SpaceError(f"the actions are {actions}; this algorithm handles Discrete(n) counted from 0{instead}")
 
 

@@ -41,7 +41,7 @@ class Episode:
     protocol: Mapping[str, Any]  # the whole record, so that a changed preset cannot pass unseen
     spec: str  # Gymnasium's EnvSpec as JSON
     seed: int
-    actions: Array  # [T]
+    actions: Array  # [T, *action]
     rewards: Array  # [T] float32, raw
     checksums: Array  # [T + 1] uint32: CRC-32 of each observation; of the last one, what the game ended on
 
@@ -107,10 +107,10 @@ def load(path: Path) -> Episode:
         episode = Episode(World(**header["world"]), header["protocol"], header["spec"], header["seed"], **arrays)
         shapes = {name: array.shape for name, array in arrays.items()}
         steps = len(episode.actions)
-        if steps < 1 or shapes != {"actions": (steps,), "rewards": (steps,), "checksums": (steps + 1,)}:
+        if steps < 1 or episode.rewards.shape != (steps,) or episode.checksums.shape != (steps + 1,):
             raise EpisodeError(f"{path} is damaged: its arrays do not fit each other ({shapes})")
-        if episode.actions.dtype.kind != "i":
-            raise EpisodeError(f"{path} is damaged: its actions are {episode.actions.dtype}, not whole numbers")
+        if episode.actions.dtype.kind not in "if":
+            raise EpisodeError(f"{path} is damaged: its actions are {episode.actions.dtype}, not numbers")
     except EpisodeError:
         raise
     except Exception as error:  # whatever zip, NumPy and JSON make of bytes that are none of theirs
