@@ -8,7 +8,8 @@ SB3 keeps its networks, its losses and both halves of its loop:
 A draw is a stream of such turns and an update trains after each, so the weights are those of SB3's own `learn`, to the
 bit. Worlds, schedule, metrics, evaluation and checkpoints are ours. Where the two houses differ:
 
-* SB3 takes a `VecEnv`, whose games only know `done`: `Worlds` makes one of a vector of worlds.
+* SB3 takes a `VecEnv`, whose games only know `done`: `Worlds` makes one of a vector of worlds. It steps all of them at
+  once, while `ppo` thinks about one half as the other moves.
 * SB3 draws from the global generators of Python, NumPy and torch: `Generators` lends them states of its own, which a
   checkpoint keeps. (SB3's own checkpoints hold none, so its resumed runs differ from uninterrupted ones.)
 * SB3 computes in fp32, and weighs the mean square of the value's error where `ppo` weighs half of it.
@@ -41,6 +42,7 @@ from sparring.agents.evaluate import judge
 from sparring.agents.networks import SMALLEST_IMAGE, SpaceError
 from sparring.agents.protocol import Experiment, Stateful
 from sparring.envs import worlds as door
+from sparring.envs.errors import DivergedError
 from sparring.envs.rollouts import Actor, Acts, Metrics, Report, Rollouts
 from sparring.envs.worlds import Array
 
@@ -71,7 +73,10 @@ class Worlds(VecEnv):
     def __init__(self, rollouts: Rollouts[Any], *, clip_reward: bool) -> None:
         self.rollouts = rollouts
         self.clip_reward = clip_reward
-        super().__init__(rollouts.worlds, rollouts.observation_space, rollouts.action_space)
+        actions = rollouts.action_space
+        if isinstance(actions, Box):  # `door` clips there; SB3 wants to know
+            actions = Box(-1.0, 1.0, actions.shape, np.float32)
+        super().__init__(rollouts.worlds, rollouts.observation_space, actions)
 
     def reset(self) -> Array:
         """Start all games anew, from the seed told before or else from one that follows from the last."""
@@ -267,7 +272,7 @@ class Turns:
         """
         self.reset(state["seed"])
         for actions in state["log"]:
-            obs, _, done, _ = self.worlds.step(np.array(actions))
+            obs, _, done, _ = self.worlds.step(np.array(actions, self.rollouts.action_space.dtype))
             self.model._last_obs, self.model._last_episode_starts = obs, done  # type: ignore[assignment]
         self.rollouts.prove(state)
 
@@ -310,16 +315,30 @@ class Learner:
         self.player = player
 
     def update(self, batch: Stream) -> Metrics:
-        """Play and train, turn by turn; metrics are means over the turns."""
+        """Play and train, turn by turn; metrics are means over the turns.
+
+        Raises:
+            DivergedError: the network computes no numbers any more.
+        """
+        try:
+            with self.generators:
+                said = self._turns(batch)
+        except (ValueError, RuntimeError) as error:
+            if all(weight.isfinite().all() for weight in self.model.policy.parameters()):
+                raise
+            raise DivergedError(f"the weights became nan or inf ({str(error).splitlines()[0]})") from None
+        return renamed({name: sum(values) / len(values) for name, values in said.items()})
+
+    def _turns(self, batch: Stream) -> dict[str, list[float]]:
+        """What SB3 says in each turn."""
         said: dict[str, list[float]] = defaultdict(list)
         logger = self.model.logger
-        with self.generators:
-            for _ in batch:
-                self.train()
-                for name, value in logger.name_to_value.items():
-                    said[name].append(float(value))
-                logger.dump()  # to nobody; it begins a new report
-        return renamed({name: sum(values) / len(values) for name, values in said.items()})
+        for _ in batch:
+            self.train()
+            for name, value in logger.name_to_value.items():
+                said[name].append(float(value))
+            logger.dump()  # to nobody; it begins a new report
+        return said
 
     def parts(self) -> Mapping[str, Stateful]:
         """What must survive a crash."""

@@ -10,7 +10,7 @@ import gymnasium
 import numpy as np
 import pytest
 import torch
-from gymnasium.spaces import Box, Discrete
+from gymnasium.spaces import Box, Discrete, MultiDiscrete
 from gymnasium.utils.env_checker import check_env as gymnasium_check
 from gymnasium.vector import AutoresetMode, VectorEnv
 from rich.console import Console
@@ -23,11 +23,11 @@ from sparring.agents import sb3, sb3_a2c, sb3_dqn, sb3_ppo, sb3_replay
 from sparring.agents.networks import SpaceError
 from sparring.agents.protocol import Schedule
 from sparring.envs import worlds as door
-from sparring.envs.errors import BadInputError
+from sparring.envs.errors import BadInputError, DivergedError
 from sparring.envs.probes import PROBES
 from sparring.envs.rollouts import Rollouts
 from sparring.envs.worlds import World
-from sparring.runners import budget, catalog, cli, job
+from sparring.runners import begin, budget, catalog, job
 
 POLE = World("CartPole-v1", "gymnasium", 2)
 INVADERS = World("ALE/SpaceInvaders-v5", "ppo2017", 2)
@@ -44,7 +44,7 @@ def one_thread():
 
 def on(world, *, clip_reward=False):
     """SB3's view of a world."""
-    return sb3.Worlds(Rollouts(door.build(world, training=True), 1), clip_reward=clip_reward)
+    return sb3.Worlds(Rollouts([door.build(world, training=True)], 1), clip_reward=clip_reward)
 
 
 def leaves(value):
@@ -268,7 +268,7 @@ class Lives(VectorEnv):
 
 
 def test_a_lost_life_is_done_and_its_game_goes_on():
-    worlds = sb3.Worlds(Rollouts(Lives(), 1), clip_reward=True)
+    worlds = sb3.Worlds(Rollouts([door.Worlds(Lives())], 1), clip_reward=True)
     assert worlds.reset().tolist() == [[0]]
     seen = [worlds.step(np.array([1])) for _ in range(5)]
     assert [obs.tolist() for obs, *_ in seen] == [[[1]], [[2]], [[3]], [[0]], [[1]]]
@@ -286,7 +286,7 @@ def test_a_lost_life_is_done_and_its_game_goes_on():
 
 
 def test_the_replay_buffer_holds_the_true_successor_of_a_lost_life():
-    worlds = sb3.Worlds(Rollouts(Lives(), 1), clip_reward=True)
+    worlds = sb3.Worlds(Rollouts([door.Worlds(Lives())], 1), clip_reward=True)
     with sb3.Generators(0, "cpu"):
         model = DQN("MlpPolicy", worlds, buffer_size=8, learning_starts=100, seed=0, device="cpu").learn(8)
     buffer = model.replay_buffer
@@ -298,7 +298,7 @@ def test_the_replay_buffer_holds_the_true_successor_of_a_lost_life():
 
 def test_lives_and_scores_on_space_invaders_are_those_of_the_world():
     world = World("ALE/SpaceInvaders-v5", "ppo2017", 4)
-    ours, theirs = Rollouts(door.build(world, training=True), 1), on(world, clip_reward=True)
+    ours, theirs = Rollouts([door.build(world, training=True)], 1), on(world, clip_reward=True)
     ours.reset(3)
     theirs.seed(3)
     theirs.reset()
@@ -368,7 +368,7 @@ def test_a_cut_game_counts_as_ended_only_where_memory_is_saved(save_memory, ende
 
 
 def test_sb3_judges_whole_games_by_their_raw_score():
-    worlds = sb3.Worlds(Rollouts(Lives(), 1), clip_reward=True)
+    worlds = sb3.Worlds(Rollouts([door.Worlds(Lives())], 1), clip_reward=True)
     with sb3.Generators(0, "cpu"):
         model = A2C("MlpPolicy", worlds, seed=0, device="cpu")
         scores, lengths = evaluate_policy(model, worlds, n_eval_episodes=3, return_episode_rewards=True)
@@ -565,15 +565,15 @@ class Wide(gymnasium.Env):
         )
 
 
-class Endless(Wide):
-    action_space = Box(-np.inf, np.inf, (2,), np.float32)
+class Several(Wide):
+    action_space = MultiDiscrete([2, 3])
 
 
 class Starting(Wide):
     action_space = Discrete(3, start=1)
 
 
-for world in (Wide, Endless, Starting):
+for world in (Wide, Several, Starting):
     gymnasium.register(f"sb3/{world.__name__}-v0", world)
 
 
@@ -589,11 +589,41 @@ def test_actor_critics_play_a_box_of_actions_and_see_images_with_channels_last(m
     assert np.abs(actions).max() <= 1
 
 
+@pytest.mark.parametrize("module", [sb3_ppo, sb3_a2c])
+def test_a_pendulum_is_swung_judged_and_swung_on_after_a_crash(module):
+    config = short(module, World("Pendulum-v1", "gymnasium", 2), 4, horizon=8)
+    (learner, source, evaluate), (twin, fresh, _) = (module.experiment(config, seed=k, device="cpu") for k in (1, 2))
+    source.reset(7)
+    learner.update(source.draw(learner))
+    parts = {**learner.parts(), "source": source}
+    saved = copy.deepcopy({name: part.state_dict() for name, part in parts.items()})  # as a file would
+    for name, part in {**twin.parts(), "source": fresh}.items():
+        part.load_state_dict(saved[name])
+    assert twin.update(fresh.draw(twin)) == learner.update(source.draw(learner))
+    assert leaves(fresh.state_dict()) == leaves(source.state_dict())
+    assert -2000 < evaluate(learner).metrics["score"] < 0
+
+
+@pytest.mark.parametrize(("name", "rate", "update"), [("ppo", 1e30, 0), ("a2c", 1e38, 1), ("dqn", 1e30, 1)])
+def test_a_learner_that_diverges_says_so(name, rate, update):
+    """Actor-critics fail when they draw from what is no distribution any more; DQN reports a loss that is no number."""
+    config = dataclasses.replace(CASES[name][0], learning_rate=rate)
+    learner, source, _ = MODULES[name].experiment(config, seed=1, device="cpu")
+    source.reset(7)
+    for _ in range(update):
+        learner.update(source.draw(learner))
+    if name == "dqn":
+        assert not np.isfinite(learner.update(source.draw(learner))["train/loss"])
+    else:
+        with pytest.raises(DivergedError, match="the weights became nan or inf"):
+            learner.update(source.draw(learner))
+
+
 @pytest.mark.parametrize(
     ("module", "env", "fields", "told"),
     [
-        (sb3_dqn, "Pendulum-v1", {}, ["Box(-2.0, 2.0", "Discrete", "sb3-ppo and sb3-a2c handle a Box"]),
-        (sb3_ppo, "sb3/Endless-v0", {}, ["-inf", "a Box with finite bounds"]),
+        (sb3_dqn, "Pendulum-v1", {}, ["Box(-1.0, 1.0", "Discrete", "sb3-ppo and sb3-a2c handle a Box"]),
+        (sb3_ppo, "sb3/Several-v0", {}, ["MultiDiscrete", "Discrete(n) counted from 0 or a Box"]),
         (sb3_a2c, "sb3/Starting-v0", {}, ["start=1", "counted from 0"]),
         (sb3_ppo, "CartPole-v1", {"network": "nature"}, ["Box(", "'nature' handles uint8 images", "try 'mlp'"]),
     ],
@@ -673,7 +703,7 @@ def test_a_budget_in_minutes_is_measured_while_learning(monkeypatch):
     measured = []
     monkeypatch.setattr(budget, "steps_in", lambda minutes, build: measured.append(build()) or 640)
     plan = job.Job.plan("sb3-dqn", CASES["dqn"][0], seed=0, device="cpu")
-    within = cli.within(5, plan, Console(quiet=True))
+    within = begin.within(5, plan, Console(quiet=True))
     assert measured[0].algorithm.model.learning_starts == 0
     assert within.config == dataclasses.replace(plan.config, schedule=Schedule(640, games=2))
     assert within.config.learning_starts == 20
