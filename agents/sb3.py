@@ -387,9 +387,9 @@ def check_actions(actions: Space[Any], *, boxes: bool) -> None:
     """
     if isinstance(actions, Discrete) and actions.start == 0:
         return
-    if boxes and isinstance(actions, Box):
+    if boxes and isinstance(actions, Box) and actions.is_bounded():
         return
-    instead = " or a Box" if boxes else "; sb3-ppo and sb3-a2c handle a Box too"
+    instead = " or a Box with finite bounds" if boxes else "; sb3-ppo and sb3-a2c handle a Box with finite bounds too"
     raise SpaceError(f"the actions are {actions}; this algorithm handles Discrete(n) counted from 0{instead}")
 
 

@@ -27,7 +27,8 @@ from sparring.envs.errors import BadInputError
 from sparring.envs.probes import PROBES
 from sparring.envs.rollouts import Rollouts
 from sparring.envs.worlds import World
-from sparring.runners import budget, catalog, cli, job
+from sparring.envs.worlds import Worlds as Vector
+from sparring.runners import begin, budget, catalog, job
 
 POLE = World("CartPole-v1", "gymnasium", 2)
 INVADERS = World("ALE/SpaceInvaders-v5", "ppo2017", 2)
@@ -44,7 +45,7 @@ def one_thread():
 
 def on(world, *, clip_reward=False):
     """SB3's view of a world."""
-    return sb3.Worlds(Rollouts(door.build(world, training=True), 1), clip_reward=clip_reward)
+    return sb3.Worlds(Rollouts([door.build(world, training=True)], 1), clip_reward=clip_reward)
 
 
 def leaves(value):
@@ -268,7 +269,7 @@ class Lives(VectorEnv):
 
 
 def test_a_lost_life_is_done_and_its_game_goes_on():
-    worlds = sb3.Worlds(Rollouts(Lives(), 1), clip_reward=True)
+    worlds = sb3.Worlds(Rollouts([Vector(Lives())], 1), clip_reward=True)
     assert worlds.reset().tolist() == [[0]]
     seen = [worlds.step(np.array([1])) for _ in range(5)]
     assert [obs.tolist() for obs, *_ in seen] == [[[1]], [[2]], [[3]], [[0]], [[1]]]
@@ -286,7 +287,7 @@ def test_a_lost_life_is_done_and_its_game_goes_on():
 
 
 def test_the_replay_buffer_holds_the_true_successor_of_a_lost_life():
-    worlds = sb3.Worlds(Rollouts(Lives(), 1), clip_reward=True)
+    worlds = sb3.Worlds(Rollouts([Vector(Lives())], 1), clip_reward=True)
     with sb3.Generators(0, "cpu"):
         model = DQN("MlpPolicy", worlds, buffer_size=8, learning_starts=100, seed=0, device="cpu").learn(8)
     buffer = model.replay_buffer
@@ -298,7 +299,7 @@ def test_the_replay_buffer_holds_the_true_successor_of_a_lost_life():
 
 def test_lives_and_scores_on_space_invaders_are_those_of_the_world():
     world = World("ALE/SpaceInvaders-v5", "ppo2017", 4)
-    ours, theirs = Rollouts(door.build(world, training=True), 1), on(world, clip_reward=True)
+    ours, theirs = Rollouts([door.build(world, training=True)], 1), on(world, clip_reward=True)
     ours.reset(3)
     theirs.seed(3)
     theirs.reset()
@@ -368,7 +369,7 @@ def test_a_cut_game_counts_as_ended_only_where_memory_is_saved(save_memory, ende
 
 
 def test_sb3_judges_whole_games_by_their_raw_score():
-    worlds = sb3.Worlds(Rollouts(Lives(), 1), clip_reward=True)
+    worlds = sb3.Worlds(Rollouts([Vector(Lives())], 1), clip_reward=True)
     with sb3.Generators(0, "cpu"):
         model = A2C("MlpPolicy", worlds, seed=0, device="cpu")
         scores, lengths = evaluate_policy(model, worlds, n_eval_episodes=3, return_episode_rewards=True)
@@ -592,7 +593,7 @@ def test_actor_critics_play_a_box_of_actions_and_see_images_with_channels_last(m
 @pytest.mark.parametrize(
     ("module", "env", "fields", "told"),
     [
-        (sb3_dqn, "Pendulum-v1", {}, ["Box(-2.0, 2.0", "Discrete", "sb3-ppo and sb3-a2c handle a Box"]),
+        (sb3_dqn, "Pendulum-v1", {}, ["Box(-1.0, 1.0", "Discrete", "sb3-ppo and sb3-a2c handle a Box"]),
         (sb3_ppo, "sb3/Endless-v0", {}, ["-inf", "a Box with finite bounds"]),
         (sb3_a2c, "sb3/Starting-v0", {}, ["start=1", "counted from 0"]),
         (sb3_ppo, "CartPole-v1", {"network": "nature"}, ["Box(", "'nature' handles uint8 images", "try 'mlp'"]),
@@ -654,7 +655,7 @@ def test_noise_of_sb3_does_not_reach_the_user():
 def test_neither_listings_nor_other_algorithms_import_sb3():
     script = """
 import sys
-from sparring.runners import catalog
+from sparring.runners import begin, catalog
 for name in catalog.algorithms():
     assert catalog.load(name).PRESETS
 print("torch" in sys.modules, "stable_baselines3" in sys.modules)
@@ -673,7 +674,7 @@ def test_a_budget_in_minutes_is_measured_while_learning(monkeypatch):
     measured = []
     monkeypatch.setattr(budget, "steps_in", lambda minutes, build: measured.append(build()) or 640)
     plan = job.Job.plan("sb3-dqn", CASES["dqn"][0], seed=0, device="cpu")
-    within = cli.within(5, plan, Console(quiet=True))
+    within = begin.within(5, plan, Console(quiet=True))
     assert measured[0].algorithm.model.learning_starts == 0
     assert within.config == dataclasses.replace(plan.config, schedule=Schedule(640, games=2))
     assert within.config.learning_starts == 20
