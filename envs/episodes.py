@@ -110,8 +110,10 @@ def load(path: Path) -> Episode:
         steps = len(episode.actions)
         if steps < 1 or episode.rewards.shape != (steps,) or episode.checksums.shape != (steps + 1,):
             raise EpisodeError(f"{path} is damaged: its arrays do not fit each other ({shapes})")
-        if episode.actions.dtype.kind not in "if":
-            raise EpisodeError(f"{path} is damaged: its actions are {episode.actions.dtype}, not numbers")
+        if (episode.actions.dtype.kind, episode.actions.ndim) not in (("i", 1), ("f", 2)):
+            raise EpisodeError(
+                f"{path} is damaged: its actions are {episode.actions.dtype}{list(episode.actions.shape)}"
+            )
     except EpisodeError:
         raise
     except Exception as error:  # whatever zip, NumPy and JSON make of bytes that are none of theirs
