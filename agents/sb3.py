@@ -73,10 +73,7 @@ class Worlds(VecEnv):
     def __init__(self, rollouts: Rollouts[Any], *, clip_reward: bool) -> None:
         self.rollouts = rollouts
         self.clip_reward = clip_reward
-        actions = rollouts.action_space
-        if isinstance(actions, Box):  # `door` clips there; SB3 wants to know
-            actions = Box(-1.0, 1.0, actions.shape, np.float32)
-        super().__init__(rollouts.worlds, rollouts.observation_space, actions)
+        super().__init__(rollouts.worlds, rollouts.observation_space, rollouts.action_space)
 
     def reset(self) -> Array:
         """Start all games anew, from the seed told before or else from one that follows from the last."""
@@ -406,9 +403,9 @@ def check_actions(actions: Space[Any], *, boxes: bool) -> None:
     """
     if isinstance(actions, Discrete) and actions.start == 0:
         return
-    if boxes and isinstance(actions, Box):
+    if boxes and isinstance(actions, Box) and actions.is_bounded():
         return
-    instead = " or a Box" if boxes else "; sb3-ppo and sb3-a2c handle a Box too"
+    instead = " or a Box with finite bounds" if boxes else "; sb3-ppo and sb3-a2c handle a Box with finite bounds too"
     raise SpaceError(f"the actions are {actions}; this algorithm handles Discrete(n) counted from 0{instead}")
 
 

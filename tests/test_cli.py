@@ -181,7 +181,6 @@ POLE = ["train", "ppo", "--env", "CartPole-v1", "--track", "off"]
         (["list", "presest"], ["'presest'", "'presets'"]),
         (["replay", "x", "--view", "movie"], ["'movie'", "'mp4'", "'gif'", "'verify'"]),
         # what an algorithm can handle
-        (["train", "ppo", "--env", "Pendulum-v1"], ["actions are Box(-2.0, 2.0", "handles Discrete(n)"]),
         ([*POLE, "--network", "nature"], ["Box(", "'nature' handles uint8 [C, H, W]", "try 'mlp'"]),
         (["train", "sb3-dqn", "--env", "Pendulum-v1"], ["sb3-dqn cannot learn Pendulum-v1", "handles Discrete(n)"]),
         # numbers that cannot be

@@ -15,10 +15,13 @@ import pytest
 import torch
 
 import sparring.agents
+from sparring.agents.networks import SpaceError
 from sparring.agents.protocol import Preset, Schedule
 from sparring.envs.worlds import module_of, protocol_of
 from sparring.runners import catalog, checkpoint, cli
 from sparring.runners.job import Job, rebuild
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 PLAIN = (torch.Tensor, int, float, str, bool, type(None))
 TINY = {  # where an algorithm has such a field
@@ -55,15 +58,6 @@ def cases():
             kin = [config for config in configs if module_of(config.world.env) is module]
             for env in module.WORLDS if kin else ():
                 yield pytest.param(name, tiny(kin[0], env), id=f"{name}-{env}")
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Small networks on shared cores: threads would wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def parts_of(experiment):
@@ -120,7 +114,11 @@ def weights(experiment):
 @pytest.mark.parametrize(("name", "config"), list(cases()))
 def test_it_builds_learns_and_survives_a_checkpoint(name, config, tmp_path):
     module = catalog.load(name)
-    twin = module.experiment(config, seed=2, device="cpu")  # imports what there is to import
+    try:
+        twin = module.experiment(config, seed=2, device="cpu")  # imports what there is to import
+    except SpaceError:  # a world of the same kind, but with other actions than any preset's
+        assert config.world.env not in {preset.config.world.env for preset in module.PRESETS.values()}
+        return
     begin = time.process_time()  # of this process alone: others may be busy
     experiment = module.experiment(config, seed=1, device="cpu")
     assert time.process_time() - begin < 2.0

@@ -10,7 +10,7 @@ import gymnasium
 import numpy as np
 import pytest
 import torch
-from gymnasium.spaces import Box, Discrete, MultiDiscrete
+from gymnasium.spaces import Box, Discrete
 from gymnasium.utils.env_checker import check_env as gymnasium_check
 from gymnasium.vector import AutoresetMode, VectorEnv
 from rich.console import Console
@@ -27,6 +27,7 @@ from sparring.envs.errors import BadInputError, DivergedError
 from sparring.envs.probes import PROBES
 from sparring.envs.rollouts import Rollouts
 from sparring.envs.worlds import World
+from sparring.envs.worlds import Worlds as Vector
 from sparring.runners import begin, budget, catalog, job
 
 POLE = World("CartPole-v1", "gymnasium", 2)
@@ -268,7 +269,7 @@ class Lives(VectorEnv):
 
 
 def test_a_lost_life_is_done_and_its_game_goes_on():
-    worlds = sb3.Worlds(Rollouts([door.Worlds(Lives())], 1), clip_reward=True)
+    worlds = sb3.Worlds(Rollouts([Vector(Lives())], 1), clip_reward=True)
     assert worlds.reset().tolist() == [[0]]
     seen = [worlds.step(np.array([1])) for _ in range(5)]
     assert [obs.tolist() for obs, *_ in seen] == [[[1]], [[2]], [[3]], [[0]], [[1]]]
@@ -286,7 +287,7 @@ def test_a_lost_life_is_done_and_its_game_goes_on():
 
 
 def test_the_replay_buffer_holds_the_true_successor_of_a_lost_life():
-    worlds = sb3.Worlds(Rollouts([door.Worlds(Lives())], 1), clip_reward=True)
+    worlds = sb3.Worlds(Rollouts([Vector(Lives())], 1), clip_reward=True)
     with sb3.Generators(0, "cpu"):
         model = DQN("MlpPolicy", worlds, buffer_size=8, learning_starts=100, seed=0, device="cpu").learn(8)
     buffer = model.replay_buffer
@@ -368,7 +369,7 @@ def test_a_cut_game_counts_as_ended_only_where_memory_is_saved(save_memory, ende
 
 
 def test_sb3_judges_whole_games_by_their_raw_score():
-    worlds = sb3.Worlds(Rollouts([door.Worlds(Lives())], 1), clip_reward=True)
+    worlds = sb3.Worlds(Rollouts([Vector(Lives())], 1), clip_reward=True)
     with sb3.Generators(0, "cpu"):
         model = A2C("MlpPolicy", worlds, seed=0, device="cpu")
         scores, lengths = evaluate_policy(model, worlds, n_eval_episodes=3, return_episode_rewards=True)
@@ -565,15 +566,15 @@ class Wide(gymnasium.Env):
         )
 
 
-class Several(Wide):
-    action_space = MultiDiscrete([2, 3])
+class Endless(Wide):
+    action_space = Box(-np.inf, np.inf, (2,), np.float32)
 
 
 class Starting(Wide):
     action_space = Discrete(3, start=1)
 
 
-for world in (Wide, Several, Starting):
+for world in (Wide, Endless, Starting):
     gymnasium.register(f"sb3/{world.__name__}-v0", world)
 
 
@@ -623,7 +624,7 @@ def test_a_learner_that_diverges_says_so(name, rate, update):
     ("module", "env", "fields", "told"),
     [
         (sb3_dqn, "Pendulum-v1", {}, ["Box(-1.0, 1.0", "Discrete", "sb3-ppo and sb3-a2c handle a Box"]),
-        (sb3_ppo, "sb3/Several-v0", {}, ["MultiDiscrete", "Discrete(n) counted from 0 or a Box"]),
+        (sb3_ppo, "sb3/Endless-v0", {}, ["-inf", "a Box with finite bounds"]),
         (sb3_a2c, "sb3/Starting-v0", {}, ["start=1", "counted from 0"]),
         (sb3_ppo, "CartPole-v1", {"network": "nature"}, ["Box(", "'nature' handles uint8 images", "try 'mlp'"]),
     ],
@@ -684,7 +685,7 @@ def test_noise_of_sb3_does_not_reach_the_user():
 def test_neither_listings_nor_other_algorithms_import_sb3():
     script = """
 import sys
-from sparring.runners import catalog
+from sparring.runners import begin, catalog
 for name in catalog.algorithms():
     assert catalog.load(name).PRESETS
 print("torch" in sys.modules, "stable_baselines3" in sys.modules)
