@@ -65,9 +65,7 @@ def start(sweep: Sweep, seed: int, *, track: str, device: str) -> Process:
     program = [sys.executable, "-P", "-m", "sparring.runners.cli"]  # -P: nothing in the folder we are in is imported
     words = ["resume", str(sweep.begin(seed).path), "--track", track, "--device", device]
     group = {"WANDB_RUN_GROUP": sweep.path.absolute().name}
-    return launch(
-        [sys.executable, "-P", "-m", "sparring.runners.cli", *words], sweep.log(seed), {**group, **os.environ}
-    )
+    return launch([*program, *words], sweep.log(seed), {**group, **os.environ})
 
 
 def run_all(sweep: Sweep, crew: Crew, console: Console) -> Mapping[int, int]:
