@@ -1,11 +1,15 @@
-"""Gradient steps, and what every policy gradient does around them: the rate falls, the gradient is clipped."""
+"""Gradient steps, and what goes with them everywhere: rates fall, gradients are clipped, faults are named."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from math import isfinite
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from sparring.envs.errors import DivergedError
 
 
 class Descent:
@@ -20,12 +24,16 @@ class Descent:
         self.updates = updates
         self.begun = 0
 
+    @property
+    def left(self) -> float:
+        """The share of the run that lay ahead when the present update began: 1 at first; 1 always where rates stay."""
+        return 1 - (self.begun - 1) / self.updates if self.updates else 1.0
+
     def begin_update(self) -> None:
         """Set the learning rate of the update that begins."""
-        left = 1 - self.begun / self.updates if self.updates else 1.0
-        for group, rate in zip(self.optimiser.param_groups, self.rates, strict=True):
-            group["lr"] = rate * left
         self.begun += 1
+        for group, rate in zip(self.optimiser.param_groups, self.rates, strict=True):
+            group["lr"] = rate * self.left
 
     def step(self, loss: Tensor) -> Tensor:
         """One step down `loss` []; the gradient's norm [] before it was clipped."""
@@ -43,3 +51,71 @@ class Descent:
         """Go on from a saved state."""
         self.optimiser.load_state_dict(state["optimiser"])
         self.begun = state["begun"]
+
+
+class Terms:
+    """The terms of every gradient step of an update, kept on their device until it is over."""
+
+    def __init__(self, *names: str) -> None:
+        """`names` in the order in which the terms are computed, so that the first fault is the cause."""
+        self.names = names
+        self.rows: list[Tensor] = []
+
+    def add(self, *terms: Tensor) -> None:
+        """The terms [] of one step."""
+        self.rows.append(torch.stack(terms).detach())
+
+    def means(self) -> dict[str, float]:
+        """Each term's mean over the steps.
+
+        Raises:
+            DivergedError: one of them is not finite; the first is named.
+        """
+        rows = torch.stack(self.rows)
+        for number, row in enumerate(rows.tolist()):
+            for name, term in zip(self.names, row, strict=True):
+                if not isfinite(term):
+                    raise DivergedError(f"{name} became {term} in gradient step {number + 1} of {len(rows)}")
+        return dict(zip(self.names, rows.mean(0).tolist(), strict=True))
+
+
+def check_finite(quantities: Mapping[str, Tensor]) -> None:
+    """Refuse to learn from what is not finite.
+
+    Raises:
+        DivergedError: names the first of the quantities that is not, and how much of it.
+    """
+    for name, quantity in quantities.items():
+        if not torch.isfinite(quantity.sum()):
+            faults = int((~torch.isfinite(quantity)).sum())
+            if faults:
+                raise DivergedError(f"{name} are not finite in {faults} of {quantity.numel()} places")
+
+
+class RMSpropTF(torch.optim.Optimizer):
+    """RMSprop as TensorFlow 1 has it, which A2C was published with: ε inside the root, and v starts at 1.
+
+    v ← α v + (1 − α) g²,  θ ← θ − η g / √(v + ε)
+
+    torch.optim.RMSprop divides by √v + ε instead and starts at 0, which makes the first steps many times larger.
+    Source: `tf.train.RMSPropOptimizer`; the difference costs A2C its score (SB3's `RMSpropTFLike`).
+    """
+
+    def __init__(self, weights: list[nn.Parameter], lr: float, alpha: float = 0.99, eps: float = 1e-5) -> None:
+        super().__init__(weights, {"lr": lr, "alpha": alpha, "eps": eps})
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        """One step for every weight that has a gradient."""
+        for group in self.param_groups:
+            weights = [weight for weight in group["params"] if weight.grad is not None]
+            gradients = [weight.grad for weight in weights]
+            for weight in weights:
+                if not self.state[weight]:
+                    self.state[weight]["square"] = torch.ones_like(weight)
+            squares = [self.state[weight]["square"] for weight in weights]
+            torch._foreach_mul_(squares, group["alpha"])
+            torch._foreach_addcmul_(squares, gradients, gradients, 1 - group["alpha"])
+            roots = torch._foreach_add(squares, group["eps"])
+            torch._foreach_sqrt_(roots)
+            torch._foreach_addcdiv_(weights, gradients, roots, -group["lr"])

@@ -12,6 +12,7 @@ from dataclasses import asdict
 from typing import Any, Protocol
 
 import numpy as np
+from gymnasium.spaces import Discrete, Space
 
 from sparring.agents import statistics
 from sparring.agents.protocol import Evaluation, Judge, Watch, unwatched
@@ -27,15 +28,18 @@ AT_A_TIME = 64  # games side by side: bounds the memory of a large evaluation
 
 
 class Random:
-    """The uniform policy over `actions` actions: the floor of every comparison."""
+    """The uniform policy: the floor of every comparison."""
 
-    def __init__(self, actions: int, seed: int) -> None:
+    def __init__(self, actions: Space[Any], seed: int) -> None:
         self.actions = actions
         self.random = np.random.default_rng(seed)
 
     def act(self, obs: Array, *, greedy: bool = False) -> Acts[tuple[()]]:
         """Any action, whatever is seen."""
-        return Acts(self.random.integers(self.actions, size=len(obs)), ())
+        if isinstance(self.actions, Discrete):
+            return Acts(self.random.integers(self.actions.n, size=len(obs)), ())
+        size = (len(obs), *(self.actions.shape or ()))
+        return Acts(self.random.uniform(-1.0, 1.0, size).astype(self.actions.dtype), ())
 
 
 def interval(scores: Sequence[float]) -> tuple[float, float]:
@@ -62,17 +66,18 @@ def _side_by_side(actor: Actor[Any], world: World, seeds: range, watch: Callable
     protocol, spec = asdict(door.protocol_of(world)), episodes.spec_of(world)
     worlds = door.build(world, training=False, count=len(seeds))
     obs, _ = worlds.reset(seed=seeds[0])
-    actions: list[list[int]] = [[] for _ in seeds]
+    actions: list[list[Array]] = [[] for _ in seeds]
     rewards: list[list[float]] = [[] for _ in seeds]
     checksums = [[episodes.checksum(first)] for first in obs]
     playing = np.ones(len(seeds), bool)
-    chosen = np.zeros(len(seeds), np.int64)
+    space = worlds.single_action_space
+    chosen = np.zeros((len(seeds), *(space.shape or ())), space.dtype)
     while playing.any():
         chosen[playing] = actor.act(obs[playing]).actions
         obs, earned, terminated, truncated, info = worlds.step(chosen)
         over = terminated | truncated
         for k in np.flatnonzero(playing):
-            actions[k].append(int(chosen[k]))
+            actions[k].append(chosen[k].copy())
             rewards[k].append(float(earned[k]))
             checksums[k].append(episodes.checksum(info["final_obs"][k] if over[k] else obs[k]))
         playing &= ~over
@@ -84,7 +89,7 @@ def _side_by_side(actor: Actor[Any], world: World, seeds: range, watch: Callable
             protocol,
             spec,
             seed,
-            np.array(actions[k], np.int64),
+            np.array(actions[k], space.dtype),
             np.array(rewards[k], np.float32),
             np.array(checksums[k], np.uint32),
         )
@@ -92,8 +97,13 @@ def _side_by_side(actor: Actor[Any], world: World, seeds: range, watch: Callable
     ]
 
 
-def evaluate(actor: Actor[Any], world: World, *, games: int, seed: int, watch: Watch = unwatched) -> Evaluation:
-    """Mean score over full games with its 95 % interval, beside the uniform policy's on the same seeds."""
+def evaluate(
+    actor: Actor[Any], world: World, *, games: int, seed: int, policy: str = "stochastic", watch: Watch = unwatched
+) -> Evaluation:
+    """Mean score over full games with its 95 % interval, beside the uniform policy's on the same seeds.
+
+    `policy` says, for the protocol's record, how the actor chooses.
+    """
     played = play(actor, world, games, seed, lambda done, _: watch(done, 2 * games))
     scores = [episode.score for episode in played]
     low, high = interval(scores)
@@ -114,7 +124,7 @@ def evaluate(actor: Actor[Any], world: World, *, games: int, seed: int, watch: W
         "full_games": True,
         "games": games,
         "seeds": [seed, seed + games - 1],
-        "policy": "stochastic",
+        "policy": policy,
         "interval": "95 % bootstrap over games",
     }
     return Evaluation(metrics, protocol, scores, sorted(played, key=lambda episode: -episode.score)[:1])
@@ -127,7 +137,7 @@ class Learner(Protocol):
         """The present policy with dice of its own."""
 
 
-def judge(world: World, *, games: int, seed: int) -> Judge:
+def judge(world: World, *, games: int, seed: int, policy: str = "stochastic") -> Judge:
     """What an Experiment needs: an evaluation that rolls its own dice, on seeds set apart from those of the training.
 
     Without sticky actions a seed only chooses among the protocol's openings; the policy's dice tell the games apart.
@@ -135,7 +145,7 @@ def judge(world: World, *, games: int, seed: int) -> Judge:
     apart = int(np.random.SeedSequence([seed, JUDGED]).generate_state(1)[0] >> 2)
 
     def evaluation(learner: Learner, /, *, watch: Watch = unwatched) -> Evaluation:
-        return evaluate(learner.player(apart), world, games=games, seed=apart, watch=watch)
+        return evaluate(learner.player(apart), world, games=games, seed=apart, policy=policy, watch=watch)
 
     return evaluation
 
@@ -145,7 +155,7 @@ def random_scores(world: World, games: int, seed: int, watch: Watch = unwatched)
     key = (world, games, seed)
     if key not in RANDOM_SCORES:
         worlds = door.build(world, training=False, count=1)
-        actions = int(worlds.single_action_space.n)  # type: ignore[attr-defined]
         worlds.close()
-        RANDOM_SCORES[key] = [episode.score for episode in play(Random(actions, seed), world, games, seed, watch)]
+        chance = Random(worlds.single_action_space, seed)
+        RANDOM_SCORES[key] = [episode.score for episode in play(chance, world, games, seed, watch)]
     return RANDOM_SCORES[key]

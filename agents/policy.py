@@ -1,13 +1,15 @@
-"""The door at which observations become actions: a categorical policy drawn from a network's logits."""
+"""The door at which observations become actions."""
 
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
 
+from sparring.agents.networks import ActorCritic
 from sparring.envs.rollouts import Acts
 from sparring.envs.worlds import Array
 
@@ -38,28 +40,29 @@ class Dice:
 
 
 class Policy:
-    """π(a|s) = softmax(logits(s)): draws actions with dice of its own, or takes the likeliest."""
+    """π(a|s) with dice of its own: draws actions, or takes the likeliest."""
 
-    def __init__(self, network: nn.Module, dice: Dice, device: str) -> None:
+    def __init__(self, network: ActorCritic, dice: Dice, device: str) -> None:
         self.network = network
         self.dice = dice
         self.device = device
 
     @torch.inference_mode()
     def act(self, obs: Array, *, greedy: bool = False) -> Acts[Remembered]:
-        """Observations [N, *obs] → actions [N] with their log-probabilities and values."""
-        logits, values = self.network(torch.as_tensor(obs, device=self.device))
-        log_probs = torch.log_softmax(logits, dim=1)
-        if greedy:
-            actions = log_probs.argmax(1)
-        else:
-            actions = torch.multinomial(log_probs.exp(), 1, generator=self.dice.generator)[:, 0]
-        chosen = log_probs.gather(1, actions[:, None])[:, 0]
-        return Acts(actions.cpu().numpy(), Remembered(chosen.cpu().numpy(), values.cpu().numpy()))
+        """Observations [N, *obs] → actions [N, *action] with their log-probabilities and values."""
+        with half_the_threads():
+            distribution, values = self.network(torch.as_tensor(obs, device=self.device))
+            actions = distribution.mode() if greedy else distribution.sample(self.dice.generator)
+            memory = Remembered(distribution.log_prob(actions).cpu().numpy(), values.cpu().numpy())
+            return Acts(actions.cpu().numpy(), memory)
 
 
-def log_prob_and_entropy(logits: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
-    """log π(a|s) and H[π(·|s)], both [B], from logits [B, A] and actions [B]."""
-    log_probs = torch.log_softmax(logits, dim=1)
-    entropy = -(log_probs.exp() * log_probs).sum(1)
-    return log_probs.gather(1, actions[:, None])[:, 0], entropy
+@contextmanager
+def half_the_threads() -> Iterator[None]:
+    """Few observations keep few threads busy; the other cores are the worlds'."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(max(threads // 2, 1))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

@@ -15,22 +15,22 @@ Huang et al. 2022, *The 37 Implementation Details of Proximal Policy Optimizatio
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from math import inf
+from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from sparring.agents import networks, returns
-from sparring.agents.assemble import assemble, seen
-from sparring.agents.descent import Descent
-from sparring.agents.networks import ActorCritic, NetworkName
-from sparring.agents.policy import Dice, Policy, Remembered, log_prob_and_entropy
-from sparring.agents.protocol import Experiment, Preset, Schedule, Stateful
+from sparring.agents.descent import Terms
+from sparring.agents.learner import Learner, Seen, assemble, seen
+from sparring.agents.networks import NetworkName
+from sparring.agents.policy import Remembered
+from sparring.agents.protocol import Experiment, Preset, Schedule
 from sparring.envs.errors import BadInputError, check_ranges
-from sparring.envs.rollouts import Acts, Metrics, Rollout
-from sparring.envs.worlds import Array, World
+from sparring.envs.rollouts import Metrics, Rollout
+from sparring.envs.worlds import World
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,8 @@ class Config:
     """mini-batches per epoch"""
     clip: float = 0.1
     """ε: how far the ratio may leave 1 before its gradient stops"""
+    anneal_clip: bool = False
+    """let ε fall linearly to zero with the learning rate (OpenAI baselines and the SB3 zoo, for Atari)"""
     standardise: bool = True
     """give every mini-batch's advantages mean 0 and standard deviation 1 [details, 7]"""
     value_weight: float = 0.5
@@ -65,12 +67,18 @@ class Config:
     """c_H: weight of the entropy bonus"""
     max_gradient_norm: float = 0.5
     """global norm to which gradients are clipped [details, 11]"""
+    normalise_observations: bool = False
+    """look at numbers through their running mean and deviation; not for images [continuous details, 5, 6]"""
+    normalise_rewards: bool = False
+    """divide rewards by the running deviation of the return [continuous details, 7, 8]"""
     precision: networks.Precision = "fp32"
     """bf16 computes the network faster where the hardware has it, which is where auto takes it"""
 
     def __post_init__(self) -> None:
         check_ranges(self, epochs=(1, inf), minibatches=(1, inf), learning_rate=(0, inf), clip=(0, inf))
         check_ranges(self, gamma=(0, 1), gae_lambda=(0, 1), value_weight=(0, inf), max_gradient_norm=(0, inf))
+        if self.anneal_clip and not self.anneal:
+            raise BadInputError("anneal_clip lets the clip fall with the learning rate, which stays: use --anneal too")
         batch = self.horizon * self.world.worlds
         if self.standardise and batch == self.minibatches:
             raise BadInputError(
@@ -83,79 +91,51 @@ class Config:
             )
 
 
-class PPO:
-    """An Algorithm: policy and value network, Adam, and the dice that act and shuffle."""
+def estimate(c: Config, s: Seen) -> tuple[Tensor, Tensor]:
+    """Advantages and value targets, both [T, N]."""
+    advantages = returns.gae(s.rewards, s.ended, s.cut, s.values, s.next_values, c.gamma, c.gae_lambda)
+    return advantages, advantages + s.values
 
-    def __init__(
-        self, config: Config, network: ActorCritic, *, clip_reward: bool, updates: int, seed: int, device: str
-    ) -> None:
-        self.config = config
-        self.network = network.to(device)
-        adam = torch.optim.Adam(network.parameters(), lr=config.learning_rate, eps=1e-5, fused=True)
-        anneal_over = updates if config.anneal else None
-        self.descent = Descent(adam, max_norm=config.max_gradient_norm, updates=anneal_over)
-        self.dice = Dice(seed, device)
-        self.clip_reward = clip_reward
-        self.device = device
-        self.policy = Policy(network, self.dice, device)
 
-    def act(self, obs: Array, *, greedy: bool = False) -> Acts[Remembered]:
-        """Observations [N, *obs] → actions [N], with log π_old(a|s) and V_old(s)."""
-        return self.policy.act(obs, greedy=greedy)
+class Minibatch(NamedTuple):
+    """Some of the steps, B of them."""
 
-    def player(self, seed: int) -> Policy:
-        """The present policy with dice of its own."""
-        return Policy(self.network, Dice(seed, self.device), self.device)
+    obs: Tensor  # [B, *obs]
+    actions: Tensor  # [B, *action]
+    old_log_probs: Tensor  # [B]
+    advantages: Tensor  # [B]
+    targets: Tensor  # [B]
 
-    def parts(self) -> Mapping[str, Stateful]:
-        """What must survive a crash."""
-        return {"network": self.network, "descent": self.descent, "dice": self.dice}
 
-    def update(self, batch: Rollout[Remembered]) -> Metrics:
-        """K epochs of mini-batch steps on one rollout."""
-        c = self.config
-        self.descent.begin_update()
-        advantages, targets = self.estimate(batch)
-        obs = torch.as_tensor(batch.obs[:-1], device=self.device).flatten(0, 1)
-        actions = torch.as_tensor(batch.actions, device=self.device).flatten()
-        old_log_probs = torch.as_tensor(batch.memory.log_prob, device=self.device).flatten()
-        sums = torch.zeros(5, device=self.device)
-        for _ in range(c.epochs):
-            order = torch.randperm(len(obs), generator=self.dice.generator, device=self.device)
-            for rows in order.chunk(c.minibatches):
-                loss, terms = self.loss(obs[rows], actions[rows], old_log_probs[rows], advantages[rows], targets[rows])
-                sums += torch.stack([*terms, self.descent.step(loss)])
-        means = (sums / (c.epochs * c.minibatches)).tolist()
-        names = ("loss/policy", "loss/value", "policy/entropy", "policy/clipped", "gradient/norm")
-        unexplained = (targets - torch.as_tensor(batch.memory.value, device=self.device).flatten()).var()
-        explained = 1 - float(unexplained / targets.var().clamp(min=1e-8))
-        return dict(zip(names, means, strict=True)) | {"value/explained_variance": explained}
+def loss(learner: Learner[Config], m: Minibatch) -> tuple[Tensor, list[Tensor]]:
+    """L(θ) of one mini-batch, and its terms for the record."""
+    c, advantages = learner.config, m.advantages
+    clip = c.clip * learner.descent.left if c.anneal_clip else c.clip
+    if c.standardise:
+        advantages = (advantages - advantages.mean()) / (advantages.std() + 1e-8)
+    distribution, values = learner.network(m.obs)
+    ratio = (distribution.log_prob(m.actions) - m.old_log_probs).exp()
+    clipped = ratio.clamp(1 - clip, 1 + clip)
+    policy_loss = -torch.min(ratio * advantages, clipped * advantages).mean()
+    value_loss = (values - m.targets).square().mean() / 2
+    entropy = distribution.entropy().mean()
+    whole = policy_loss + c.value_weight * value_loss - c.entropy_weight * entropy
+    return whole, [policy_loss, value_loss, entropy, (ratio != clipped).float().mean()]
 
-    def loss(
-        self, obs: Tensor, actions: Tensor, old_log_probs: Tensor, advantages: Tensor, targets: Tensor
-    ) -> tuple[Tensor, list[Tensor]]:
-        """L(θ) of one mini-batch, and its terms for the record; every argument has B rows."""
-        c = self.config
-        if c.standardise:
-            advantages = (advantages - advantages.mean()) / (advantages.std() + 1e-8)
-        logits, values = self.network(obs)
-        log_probs, entropy = log_prob_and_entropy(logits, actions)
-        ratio = (log_probs - old_log_probs).exp()
-        clipped = ratio.clamp(1 - c.clip, 1 + c.clip)
-        policy_loss = -torch.min(ratio * advantages, clipped * advantages).mean()
-        value_loss = (values - targets).square().mean() / 2
-        loss = policy_loss + c.value_weight * value_loss - c.entropy_weight * entropy.mean()
-        share_clipped = (ratio != clipped).float().mean()
-        return loss, [term.detach() for term in (policy_loss, value_loss, entropy.mean(), share_clipped)]
 
-    def estimate(self, batch: Rollout[Remembered]) -> tuple[Tensor, Tensor]:
-        """Advantages and value targets, both [T·N]."""
-        c = self.config
-        rewards, ended, cut, values, following = seen(
-            batch, self.network, clip_reward=self.clip_reward, device=self.device
-        )
-        advantages = returns.gae(rewards, ended, cut, values, following, c.gamma, c.gae_lambda)
-        return advantages.flatten(), (advantages + values).flatten()
+def learn(learner: Learner[Config], batch: Rollout[Remembered]) -> Metrics:
+    """K epochs of mini-batch steps on one rollout."""
+    c, s = learner.config, seen(learner, batch)
+    advantages, targets = estimate(c, s)
+    whole = Minibatch(*(field.flatten(0, 1) for field in (s.obs, s.actions, s.log_probs, advantages, targets)))
+    terms = Terms("loss/policy", "loss/value", "policy/entropy", "policy/clipped", "gradient/norm")
+    for _ in range(c.epochs):
+        order = torch.randperm(targets.numel(), generator=learner.dice.generator, device=learner.device)
+        for rows in order.chunk(c.minibatches):
+            down, parts = loss(learner, Minibatch(*(field.index_select(0, rows) for field in whole)))
+            terms.add(*parts, learner.descent.step(down))
+    unexplained = (targets - s.values).var() / targets.var().clamp(min=1e-8)
+    return terms.means() | {"value/explained_variance": 1 - float(unexplained)}
 
 
 PRESETS = {
@@ -188,4 +168,8 @@ PRESETS = {
 
 def experiment(config: Config, *, seed: int, device: str) -> Experiment:
     """PPO on a vector of worlds."""
-    return assemble(PPO, config, seed=seed, device=device)
+
+    def optimiser(weights: list[nn.Parameter]) -> torch.optim.Optimizer:
+        return torch.optim.Adam(weights, lr=config.learning_rate, eps=1e-5, fused=True)
+
+    return assemble(learn, config, optimiser=optimiser, seed=seed, device=device)

@@ -1,38 +1,45 @@
-"""REINFORCE: make each action as likely as the return that followed it deserves (Williams 1992).
+"""REINFORCE, every rung: make each action as likely as what came of it deserves (Williams 1992).
 
-    ∇J(θ) = E[Σ_t ∇ log π_θ(a_t|s_t) (G_t − b(s_t))]        Sutton & Barto 2018, eq. 13.11
-    G_t   = Σ_k γ^k r_{t+k}                                  the discounted reward-to-go, until the game ends
+    ∇J(θ) ≈ mean over steps of ∇ log π_θ(a_t|s_t) A_t          Sutton & Barto 2018, eq. 13.6 and 13.11
 
-The baseline b leaves the expectation as it is and takes variance away:
+The ladder is in A_t (`advantage`); each rung repairs what is wrong with the one before:
 
-    none     b = 0
-    mean     b = the batch's mean return
-    value    b = V_θ(s_t), learned by min (V_θ(s_t) − G_t)² / 2
+    immediate    A_t = r_t                      credits an action with nothing that happens later: biased
+    episode      A_t = Σ_k r_k                  the whole game's return: unbiased, and all noise
+    to-go        A_t = Σ_{k≥t} r_k              an action does not change the past
+    discounted   A_t = G_t = Σ_{k≥t} γ^{k−t} r_k    what is far away has other causes
+    constant     A_t = G_t − b                  b = the mean G of the first batch; "better than nothing" is no praise
+    running      A_t = G_t − b                  b = the running mean of G over the batches before
+    value        A_t = G_t − V_θ(s_t)           better than expected *here*; V learned by min (V_θ(s_t) − G_t)² / 2
 
-A rollout stops after T steps, in the middle of some games. With a value baseline V stands for the return that was not
-seen; without one the return is what was seen, which makes the last steps look worse than they were: choose T many
-games long.
+A baseline that does not depend on the action leaves the expectation as it is and takes variance away (eq. 13.11).
+
+A rollout stops after T steps, in the middle of some games. With a value V stands for the return that was not seen;
+without one the return is what was seen, which makes the last steps of a rollout look worse than they were, and
+`episode` credits only the part of a game that lies in the rollout: choose T many games long, or know what you do.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from math import inf
 from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from sparring.agents import networks, returns
-from sparring.agents.assemble import assemble, seen
-from sparring.agents.descent import Descent
-from sparring.agents.networks import ActorCritic, NetworkName
-from sparring.agents.policy import Dice, Policy, Remembered, log_prob_and_entropy
-from sparring.agents.protocol import Experiment, Preset, Schedule, Stateful
+from sparring.agents.descent import Terms
+from sparring.agents.learner import Learner, Seen, assemble, seen
+from sparring.agents.networks import NetworkName
+from sparring.agents.policy import Remembered
+from sparring.agents.protocol import Experiment, Preset, Schedule
 from sparring.envs.errors import check_ranges
-from sparring.envs.rollouts import Acts, Metrics, Rollout
-from sparring.envs.worlds import Array, World
+from sparring.envs.rollouts import Metrics, Rollout
+from sparring.envs.worlds import World
+
+Advantage = Literal["immediate", "episode", "to-go", "discounted", "constant", "running", "value"]
+MEMORY = 0.9  # share of the old in the running baseline
 
 
 @dataclass(frozen=True)
@@ -41,6 +48,8 @@ class Config:
 
     schedule: Schedule
     world: World
+    advantage: Advantage = "value"
+    """A_t: the rung of the ladder; see the equations of this module"""
     horizon: int = 512
     """T: steps that every world plays between updates"""
     network: NetworkName = "auto"
@@ -50,17 +59,19 @@ class Config:
     anneal: bool = True
     """let the learning rate fall linearly to zero"""
     gamma: float = 0.99
-    """γ: discount per step"""
-    baseline: Literal["none", "mean", "value"] = "value"
-    """b: what is taken from the return; see the equations of this module"""
+    """γ: discount per step, from the rung `discounted` on"""
     standardise: bool = True
     """divide each batch's advantages by their standard deviation, after taking away their mean"""
     value_weight: float = 0.5
-    """weight of the value loss, with --baseline value"""
+    """weight of the value loss, on the rung `value`"""
     entropy_weight: float = 0.01
     """weight of the entropy bonus"""
     max_gradient_norm: float = 0.5
     """global norm to which gradients are clipped"""
+    normalise_observations: bool = False
+    """look at numbers through their running mean and deviation; not for images"""
+    normalise_rewards: bool = False
+    """divide rewards by the running deviation of the return"""
     precision: networks.Precision = "fp32"
     """bf16 computes the network faster where the hardware has it, which is where auto takes it"""
 
@@ -68,66 +79,60 @@ class Config:
         check_ranges(self, learning_rate=(0, inf), gamma=(0, 1), value_weight=(0, inf), max_gradient_norm=(0, inf))
 
 
-class Reinforce:
-    """An Algorithm: a policy network (with a value head), Adam, and the dice that act."""
+class Baseline(nn.Module):
+    """b of the rungs `constant` and `running`: it knows the batches before, never the present one."""
 
-    def __init__(
-        self, config: Config, network: ActorCritic, *, clip_reward: bool, updates: int, seed: int, device: str
-    ) -> None:
-        self.config = config
-        self.network = network.to(device)
-        adam = torch.optim.Adam(network.parameters(), lr=config.learning_rate, fused=True)
-        anneal_over = updates if config.anneal else None
-        self.descent = Descent(adam, max_norm=config.max_gradient_norm, updates=anneal_over)
-        self.dice = Dice(seed, device)
-        self.clip_reward = clip_reward
-        self.device = device
-        self.policy = Policy(network, self.dice, device)
+    value: Tensor  # []
+    batches: Tensor  # [] seen so far
 
-    def act(self, obs: Array, *, greedy: bool = False) -> Acts[Remembered]:
-        """Observations [N, *obs] → actions [N]."""
-        return self.policy.act(obs, greedy=greedy)
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("value", torch.zeros(()))
+        self.register_buffer("batches", torch.zeros((), dtype=torch.int64))
 
-    def player(self, seed: int) -> Policy:
-        """The present policy with dice of its own."""
-        return Policy(self.network, Dice(seed, self.device), self.device)
+    def observe(self, mean: Tensor, *, constant: bool) -> None:
+        """Count a batch's mean return []."""
+        keep = 0.0 if self.batches == 0 else 1.0 if constant else MEMORY
+        self.value.mul_(keep).add_(mean, alpha=1 - keep)
+        self.batches += 1
 
-    def parts(self) -> Mapping[str, Stateful]:
-        """What must survive a crash."""
-        return {"network": self.network, "descent": self.descent, "dice": self.dice}
 
-    def update(self, batch: Rollout[Remembered]) -> Metrics:
-        """One step up the estimated gradient."""
-        c = self.config
-        self.descent.begin_update()
-        obs = torch.as_tensor(batch.obs[:-1], device=self.device).flatten(0, 1)
-        actions = torch.as_tensor(batch.actions, device=self.device).flatten()
-        targets = self.targets(batch).flatten()
-        logits, values = self.network(obs)
-        log_probs, entropy = log_prob_and_entropy(logits, actions)
-        advantages = targets - self.baseline(targets, values.detach())
-        if c.standardise:
-            advantages = (advantages - advantages.mean()) / (advantages.std() + 1e-8)
-        policy_loss = -(log_probs * advantages).mean()
-        value_loss = (values - targets).square().mean() / 2
-        value_weight = c.value_weight if c.baseline == "value" else 0.0
-        loss = policy_loss + value_weight * value_loss - c.entropy_weight * entropy.mean()
-        norm = self.descent.step(loss)
-        terms = torch.stack([policy_loss, value_loss, entropy.mean(), norm, targets.mean()]).tolist()
-        names = ("loss/policy", "loss/value", "policy/entropy", "gradient/norm", "return/mean")
-        return dict(zip(names, terms, strict=True))
+def returns_of(c: Config, s: Seen) -> Tensor:
+    """G_t [T, N] as the rung has it, before any baseline."""
+    unseen = s.next_values if c.advantage == "value" else torch.zeros_like(s.rewards)
+    if c.advantage == "immediate":
+        return s.rewards
+    if c.advantage == "episode":
+        return returns.episode_return(s.rewards, s.ended, s.cut)
+    return returns.reward_to_go(s.rewards, s.ended, s.cut, unseen, 1.0 if c.advantage == "to-go" else c.gamma)
 
-    def baseline(self, targets: Tensor, values: Tensor) -> Tensor:
-        """b(s_t) [B]."""
-        return {"none": torch.zeros_like(targets), "mean": targets.mean().expand_as(targets), "value": values}[
-            self.config.baseline
-        ]
 
-    def targets(self, batch: Rollout[Remembered]) -> Tensor:
-        """G_t [T, N]."""
-        rewards, ended, cut, _, following = seen(batch, self.network, clip_reward=self.clip_reward, device=self.device)
-        unseen = following if self.config.baseline == "value" else torch.zeros_like(following)
-        return returns.reward_to_go(rewards, ended, cut, unseen, self.config.gamma)
+def baseline(c: Config, values: Tensor, b: Tensor) -> Tensor:
+    """What is taken from the return: V(s_t) [T, N], b [], or nothing."""
+    if c.advantage == "value":
+        return values
+    return b if c.advantage in ("constant", "running") else torch.zeros_like(b)
+
+
+def learn(learner: Learner[Config], batch: Rollout[Remembered]) -> Metrics:
+    """One step up the estimated gradient."""
+    c, s = learner.config, seen(learner, batch)
+    kept = learner.kept["baseline"]
+    assert isinstance(kept, Baseline)
+    targets = returns_of(c, s)
+    distribution, values = learner.network(s.obs.flatten(0, 1))
+    advantages = (targets - baseline(c, values.detach().view_as(targets), kept.value)).flatten()
+    kept.observe(targets.mean(), constant=c.advantage == "constant")
+    if c.standardise:
+        advantages = (advantages - advantages.mean()) / (advantages.std() + 1e-8)
+    policy_loss = -(distribution.log_prob(s.actions.flatten(0, 1)) * advantages).mean()
+    value_loss = (values - targets.flatten()).square().mean() / 2
+    entropy = distribution.entropy().mean()
+    value_weight = c.value_weight if c.advantage == "value" else 0.0
+    norm = learner.descent.step(policy_loss + value_weight * value_loss - c.entropy_weight * entropy)
+    terms = Terms("return/mean", "loss/policy", "loss/value", "policy/entropy", "gradient/norm")
+    terms.add(targets.mean(), policy_loss, value_loss, entropy, norm)
+    return terms.means()
 
 
 PRESETS = {
@@ -154,4 +159,8 @@ PRESETS = {
 
 def experiment(config: Config, *, seed: int, device: str) -> Experiment:
     """REINFORCE on a vector of worlds."""
-    return assemble(Reinforce, config, seed=seed, device=device)
+
+    def optimiser(weights: list[nn.Parameter]) -> torch.optim.Optimizer:
+        return torch.optim.Adam(weights, lr=config.learning_rate, fused=True)
+
+    return assemble(learn, config, optimiser=optimiser, seed=seed, device=device, kept={"baseline": Baseline()})

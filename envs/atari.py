@@ -28,15 +28,16 @@ import gymnasium
 import numpy as np
 from ale_py.roms import get_rom_path
 from ale_py.vector_env import AtariVectorEnv
-from gymnasium.vector import AutoresetMode, VectorEnv, VectorWrapper
+from gymnasium.vector import AutoresetMode
 
-from sparring.envs.worlds import Array, Protocol
+from sparring.envs.worlds import Array, Protocol, Worlds
 
 gymnasium.register_envs(ale_py)
 ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)
 
 WORLDS = {"ALE/SpaceInvaders-v5": "Atari 2600 Space Invaders: the real ROM, 84×84 grey frames, four stacked"}
 
+GROUPS = 2  # the emulators run in threads of their own
 HALF_HOUR = 108_000  # frames at 60 Hz: the cap of the registered id
 FIVE_MINUTES = 18_000
 
@@ -88,7 +89,7 @@ def rom_of(env: str) -> str:
     return str(gymnasium.spec(env).kwargs["game"])
 
 
-def make(env: str, protocol: Protocol, count: int, *, training: bool) -> VectorEnv[Any, Any, Any]:
+def make(env: str, protocol: Protocol, count: int, *, training: bool) -> Worlds:
     """`count` emulators of one game; see `sparring.envs.worlds` for what they promise."""
     assert protocol.max_frames is not None
     emulators = AtariVectorEnv(
@@ -107,11 +108,12 @@ def make(env: str, protocol: Protocol, count: int, *, training: bool) -> VectorE
     return AtariWorlds(emulators)
 
 
-class AtariWorlds(VectorWrapper):
+class AtariWorlds(Worlds):
     """Tells a lost life from a lost game and leaves the rewards raw."""
 
     def __init__(self, emulators: AtariVectorEnv) -> None:
         super().__init__(emulators)
+        self.emulators = emulators
         self.frames = np.zeros(emulators.num_envs, np.int32)  # [N] of the game in progress, at the last step
 
     def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[Array, dict[str, Any]]:
@@ -122,7 +124,16 @@ class AtariWorlds(VectorWrapper):
 
     def step(self, actions: Array) -> tuple[Array, Array, Array, Array, dict[str, Any]]:
         """Play one step (`frame_skip` frames) in every world; actions [N]."""
-        obs, rewards, terminated, truncated, info = self.env.step(actions)
+        self.send(actions)
+        return self.recv()
+
+    def send(self, actions: Array) -> None:
+        """Let the emulators begin a step; their threads play it."""
+        self.emulators.send(actions)
+
+    def recv(self) -> tuple[Array, Array, Array, Array, dict[str, Any]]:
+        """Wait until all of them have played it."""
+        obs, rewards, terminated, truncated, info = self.emulators.recv()
         frames = info["episode_frame_number"]
         info["life_lost"] = terminated & (frames > self.frames)
         self.frames = frames.copy()

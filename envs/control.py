@@ -1,6 +1,7 @@
 """Any Gymnasium id: CartPole and friends, our probes, whatever was registered before.
 
-Observations that are not one box of numbers (Discrete, Tuple, Dict, …) are flattened to a vector. Games follow the
+Observations that are not one box of numbers (Discrete, Tuple, Dict, …) are flattened to a vector. Continuous actions
+are scaled to [−1, 1] where their bounds are finite, and clipped there. Games follow the
 rules registered with the id; their time limit truncates, it does not terminate. Where none is registered, a game is
 cut after `LONGEST` steps, for a policy that walks in circles would never finish an evaluation.
 """
@@ -14,18 +15,20 @@ from typing import Any
 import gymnasium
 import numpy as np
 from gymnasium.spaces import Box
-from gymnasium.vector import AutoresetMode, VectorEnv
-from gymnasium.wrappers import FlattenObservation, TimeLimit
+from gymnasium.vector import AutoresetMode
+from gymnasium.wrappers import FlattenObservation, RescaleAction, TimeLimit, TransformAction
 
 from sparring.envs.errors import BadInputError
 from sparring.envs.probes import PROBES
-from sparring.envs.worlds import Array, Protocol
+from sparring.envs.worlds import Array, Protocol, Worlds
 
 WORLDS = {
     "CartPole-v1": "balance a pole on a cart for 500 steps",
     "Acrobot-v1": "swing a two-link arm over a line",
+    "Pendulum-v1": "swing a pendulum up and hold it there: continuous actions",
     **{probe.id: probe.story for probe in PROBES},
 }
+GROUPS = 1  # they move when they are told to, in the caller's thread
 LONGEST = 27_000  # steps: as long as an Atari game of half an hour
 PROTOCOLS = {
     "gymnasium": Protocol("gymnasium", f"the rules and the time limit registered with the id, or {LONGEST:,} steps")
@@ -33,16 +36,29 @@ PROTOCOLS = {
 
 
 def prepare(world: gymnasium.Env[Any, Any]) -> gymnasium.Env[Any, Any]:
-    """Give a world a time limit, where it has none, and an observation that is one array."""
+    """Give a world a time limit, where it has none, actions of one scale, and an observation that is one array."""
     if world.spec is not None and world.spec.max_episode_steps is None:
         world = TimeLimit(world, LONGEST)
+    if isinstance(world.action_space, Box):
+        world = clipped(world)
     return world if isinstance(world.observation_space, Box) else FlattenObservation(world)
 
 
-def make(env: str, protocol: Protocol, count: int, *, training: bool) -> VectorEnv[Any, Any, Any]:
+def clipped(world: gymnasium.Env[Any, Any]) -> gymnasium.Env[Any, Any]:
+    """Continuous actions in [−1, 1] where the world's own bounds are finite; what lies outside is clipped."""
+    if world.action_space.is_bounded():  # type: ignore[attr-defined]
+        world = RescaleAction(world, np.float32(-1), np.float32(1))
+    space = world.action_space
+    assert isinstance(space, Box)
+    return TransformAction(world, lambda action: np.clip(action, space.low, space.high), space)
+
+
+def make(env: str, protocol: Protocol, count: int, *, training: bool) -> Worlds:
     """`count` worlds stepped one after the other; see `sparring.envs.worlds` for what they promise."""
     same_step = {"autoreset_mode": AutoresetMode.SAME_STEP}
-    return gymnasium.make_vec(env, count, vectorization_mode="sync", vector_kwargs=same_step, wrappers=[prepare])  # type: ignore[list-item]
+    return Worlds(
+        gymnasium.make_vec(env, count, vectorization_mode="sync", vector_kwargs=same_step, wrappers=[prepare])  # type: ignore[list-item]
+    )
 
 
 def pictures(env: str, protocol: Protocol, seed: int, actions: Array) -> Iterator[Array]:

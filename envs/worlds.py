@@ -1,10 +1,11 @@
 """One door to every world: a Gymnasium id and a named protocol become a vector of worlds in SAME_STEP autoreset.
 
-What `build` returns keeps three promises on top of Gymnasium's `VectorEnv`:
+What `build` returns keeps four promises on top of Gymnasium's `VectorEnv`:
 
 * `rewards` are the raw rewards of the game, so that scores can be told whatever the learner clips;
 * where `terminated` or `truncated` is set, the row's `obs` is already the first of the next game, and
   `info["final_obs"][row]` is the last observation of the game that ended (an Atari game's lacks its last frame);
+* continuous actions run from −1 to 1 along every axis, and what lies outside is clipped;
 * `info["life_lost"]` marks the rows that are `terminated` for the learner only: the game itself goes on
   (`Protocol.life_loss`), `obs` is the true next observation and `final_obs` says nothing.
 """
@@ -21,7 +22,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 import numpy.typing as npt
-from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector import AutoresetMode, VectorWrapper
 
 from sparring.envs.errors import BadInputError, UnknownNameError
 
@@ -68,14 +69,28 @@ class World:
     """how many are played side by side"""
 
 
+class Worlds(VectorWrapper):
+    """A vector of worlds whose step comes in two halves, so that somebody can think while the worlds move."""
+
+    def send(self, actions: Array) -> None:
+        """Begin a step."""
+        self.answer = self.env.step(actions)
+
+    def recv(self) -> tuple[Array, Array, Array, Array, dict[str, Any]]:
+        """End it: what `step` returns."""
+        return self.answer
+
+
 class WorldModule(typing.Protocol):
     """What a module of worlds offers; `worlds` finds it by the namespace of the id."""
 
     WORLDS: Mapping[str, str]
     """id → one line that says what it is"""
     PROTOCOLS: Mapping[str, Protocol]
+    GROUPS: int
+    """into how many vectors a training parts its worlds; two where they move by themselves between send and recv"""
 
-    def make(self, env: str, protocol: Protocol, count: int, *, training: bool) -> VectorEnv[Any, Any, Any]:
+    def make(self, env: str, protocol: Protocol, count: int, *, training: bool) -> Worlds:
         """Open `count` worlds that keep the promises of this module's docstring."""
 
     def pictures(self, env: str, protocol: Protocol, seed: int, actions: Array) -> Iterator[Array]:
@@ -116,7 +131,18 @@ def protocol_of(world: World) -> Protocol:
     return known[world.protocol]
 
 
-def build(world: World, *, training: bool, count: int | None = None) -> VectorEnv[Any, Any, Any]:
+def build_groups(world: World) -> list[Worlds]:
+    """The worlds of a training in as many vectors as their module asks for.
+
+    Raises:
+        UnknownNameError: no such world or protocol.
+        BadInputError: as `build`.
+    """
+    groups = max(min(module_of(world.env).GROUPS, world.worlds), 1)
+    return [build(world, training=True, count=(world.worlds + k) // groups) for k in range(groups)]
+
+
+def build(world: World, *, training: bool, count: int | None = None) -> Worlds:
     """Open `count` (default: `world.worlds`) copies of a world, for training or for full games.
 
     Raises:

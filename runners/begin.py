@@ -75,11 +75,16 @@ def planned(name: str, options: Any, console: Console, *, seed: int, at_once: in
 
 
 def within(minutes: float, job: Job, console: Console) -> Job:
-    """The job with as many steps as fit into the minutes at this machine's speed, measured on a throw-away copy."""
+    """The job with as many steps as fit into the minutes at this machine's speed, measured on a throw-away copy.
+
+    The copy of a learner that first fills a replay buffer learns at once, or the speed would be that of the worlds.
+    """
     from sparring.runners.budget import steps_in
 
+    at_once = {"learning_starts": 0} if hasattr(job.config, "learning_starts") else {}
+    copy = dataclasses.replace(job, config=dataclasses.replace(job.config, **at_once))
     with console.status(f"measuring the speed of {job.title} …"):
-        steps = steps_in(minutes, job.build)
+        steps = steps_in(minutes, copy.build)
     console.print(f"{minutes:g} minutes are {steps:,} steps at this machine's speed", highlight=False)
     schedule = dataclasses.replace(job.config.schedule, steps=steps)
     return dataclasses.replace(job, config=dataclasses.replace(job.config, schedule=schedule))

@@ -152,6 +152,9 @@ def resume_command(words: list[str], console: Console) -> int:
     asked = jobs.at_home(asked, options.device)
     for warning in jobs.inexact(stored, asked, folder.record):
         console.print(f"[yellow]note:[/] {warning}", highlight=False)
+    if hasattr(asked.config, "buffer_size"):
+        most = min(asked.config.buffer_size, asked.config.schedule.steps)
+        console.print(f"playing up to {most:,} steps again to fill the replay buffer as it was …", highlight=False)
     if folder.checkpoints:
         checkpoint.read(folder.checkpoints[-1])  # a damaged one is named before anything is written
     experiment = asked.build()

@@ -112,12 +112,17 @@ class RunFolder:
         return int(self.checkpoints[-1].stem) if self.checkpoints else None
 
     def save(self, update: int, parts: Mapping[str, Stateful]) -> None:
-        """Write a checkpoint of all parts, and let go of the oldest."""
+        """Write a checkpoint of all parts, and let go of the oldest.
+
+        Raises:
+            DivergedError: a part is not finite any more; nothing was written.
+        """
         for journal in JOURNALS:
             if (self.path / journal).exists():
                 with (self.path / journal).open("rb") as file:
                     os.fsync(file.fileno())  # a checkpoint must not outlive its rows
         state = {"update": update, "parts": {name: part.state_dict() for name, part in parts.items()}}
+        checkpoint.check_finite(state["parts"])
         checkpoint.write(self.path / "checkpoints" / f"{update:08d}.pt", state)
         for old in self.checkpoints[:-KEPT]:
             old.unlink()

@@ -82,13 +82,14 @@ def imported(*words):
     ("words", "told"),
     [
         (["--help"], ["train", "sweep", "resume", "evaluate", "replay", "list"]),
-        (["train", "--help"], ["ppo", "reinforce"]),
+        (["train", "--help"], ["ppo", "reinforce", "sb3-ppo"]),
         (["sweep", "--help"], ["sparring sweep ALGO", "ppo", "reinforce"]),
         (["sweep", "ppo", "--help"], ["--seeds", "0..2,9", "--jobs", "--steps", "--minutes", "--clip", "--out"]),
         (
             ["train", "ppo", "--help"],
             ["--steps", "--minutes", "--clip", "--env", "--out", "--device", "--track", "--seed"],
         ),
+        (["train", "sb3-dqn", "--help"], ["--steps", "--buffer-size", "--exploration-final", "--no-save-memory"]),
         (["resume", "--help"], ["resume RUN"]),
         (["evaluate", "--help"], ["--episodes", "--protocol"]),
         (["replay", "--help"], ["--view", "terminal", "mp4", "gif", "verify"]),
@@ -165,7 +166,7 @@ POLE = ["train", "ppo", "--env", "CartPole-v1", "--track", "off"]
     [
         # the nearest names
         (["trian"], ["no command is called 'trian'", "did you mean train?"]),
-        (["train", "pppo"], ["no algorithm is called 'pppo'", "did you mean ppo?"]),
+        (["train", "pppo"], ["no algorithm is called 'pppo'", "did you mean ppo"]),
         (["train", "zzz"], ["no algorithm is called 'zzz'", "there are:", "ppo", "reinforce"]),
         (["train", "ppo", "--env", "CartPol-v1"], ["no world is called 'CartPol-v1'", "did you mean CartPole-v1"]),
         (["train", "ppo", "--env", "SpaceInvaders"], ["no world is called 'SpaceInvaders'", "ALE/SpaceInvaders-v5"]),
@@ -184,6 +185,7 @@ POLE = ["train", "ppo", "--env", "CartPole-v1", "--track", "off"]
         # what an algorithm can handle
         (["train", "ppo", "--env", "Pendulum-v1"], ["actions are Box(-2.0, 2.0", "handles Discrete(n)"]),
         ([*POLE, "--network", "nature"], ["Box(", "'nature' handles uint8 [C, H, W]", "try 'mlp'"]),
+        (["train", "sb3-dqn", "--env", "Pendulum-v1"], ["sb3-dqn cannot learn Pendulum-v1", "handles Discrete(n)"]),
         # numbers that cannot be
         ([*POLE, "--steps", "1.5"], ["--steps", "'1.5' is not a whole number"]),
         ([*POLE, "--steps", "many"], ["--steps", "'many' is not a whole number"]),
@@ -320,7 +322,7 @@ def test_when_the_damaged_checkpoint_is_moved_away_the_run_goes_on_from_an_older
     [
         ("{", "config.json is damaged"),
         ('{"format": 99}', "was written in format 99; this version reads 1"),
-        ('{"format": 1, "algorithm": "pppo", "config": {}}', "no algorithm is called 'pppo'; did you mean ppo?"),
+        ('{"format": 1, "algorithm": "pppo", "config": {}}', "no algorithm is called 'pppo'; did you mean ppo"),
         ('{"format": 1, "algorithm": "ppo", "config": {"speed": 1}}', "config.json does not fit this version"),
     ],
 )

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -19,8 +20,17 @@ from sparring.envs.worlds import module_of, protocol_of
 from sparring.runners import catalog, checkpoint, cli
 from sparring.runners.job import Job, rebuild
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 PLAIN = (torch.Tensor, int, float, str, bool, type(None))
-TINY = {"horizon": 32, "minibatches": 2}  # where an algorithm has such a field
+TINY = {  # where an algorithm has such a field
+    "horizon": 32,
+    "minibatches": 2,
+    "train_every": 8,
+    "gradient_steps": 2,
+    "learning_starts": 16,
+    "buffer_size": 100,  # so that it overflows
+}
 
 
 def presets():
@@ -49,15 +59,6 @@ def cases():
                 yield pytest.param(name, tiny(kin[0], env), id=f"{name}-{env}")
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Small networks on shared cores: threads would wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def parts_of(experiment):
     """As the runner saves them."""
     return {**experiment.algorithm.parts(), "source": experiment.source}
@@ -74,7 +75,12 @@ def step(experiment):
 
 
 def leaves(value):
-    """The leaves of a nest of dicts, lists and tuples; tensors and arrays as bytes with their type and shape."""
+    """The leaves of a nest of dicts, lists and tuples; tensors and arrays as bytes with their type and shape.
+
+    Of a stream, what was left in it.
+    """
+    if isinstance(value, Iterator):
+        return leaves(list(value))
     if isinstance(value, dict):
         return [leaf for key in value for leaf in [key, *leaves(value[key])]]
     if isinstance(value, list | tuple):
@@ -107,10 +113,10 @@ def weights(experiment):
 @pytest.mark.parametrize(("name", "config"), list(cases()))
 def test_it_builds_learns_and_survives_a_checkpoint(name, config, tmp_path):
     module = catalog.load(name)
+    twin = module.experiment(config, seed=2, device="cpu")  # imports what there is to import
     begin = time.process_time()  # of this process alone: others may be busy
     experiment = module.experiment(config, seed=1, device="cpu")
     assert time.process_time() - begin < 2.0
-    twin = module.experiment(config, seed=2, device="cpu")
 
     experiment.source.reset(7)
     before = weights(experiment)

@@ -10,6 +10,7 @@ import gymnasium
 import hypothesis.strategies as st
 import numpy as np
 import pytest
+from gymnasium.spaces import Discrete
 from hypothesis import HealthCheck, given, settings
 
 from sparring.agents.evaluate import Random, play
@@ -28,12 +29,12 @@ INVADERS = World("ALE/SpaceInvaders-v5", "machado2018", 8)  # the rules with sti
 
 @pytest.fixture(scope="module")
 def cartpole():
-    return play(Random(2, seed=0), CARTPOLE, games=1, seed=5)[0]
+    return play(Random(Discrete(2), seed=0), CARTPOLE, games=1, seed=5)[0]
 
 
 @pytest.fixture(scope="module")
 def invaders():
-    return play(Random(18, seed=0), INVADERS, games=1, seed=3)[0]
+    return play(Random(Discrete(18), seed=0), INVADERS, games=1, seed=3)[0]
 
 
 @pytest.fixture(params=["cartpole", "invaders"])

@@ -6,6 +6,7 @@ With the policy head's weights at zero its bias *is* the logits, so after a back
 
 import copy
 import math
+import typing
 
 import hypothesis.strategies as st
 import numpy as np
@@ -15,7 +16,10 @@ from gymnasium.spaces import Box, Discrete
 from hypothesis import given, settings
 
 from sparring.agents import networks, ppo, reinforce
-from sparring.agents.policy import Dice, Policy, Remembered, log_prob_and_entropy
+from sparring.agents.descent import Descent
+from sparring.agents.distributions import Categorical
+from sparring.agents.learner import Learner, seen
+from sparring.agents.policy import Dice, Policy, Remembered
 from sparring.agents.protocol import Schedule
 from sparring.envs.errors import BadInputError
 from sparring.envs.rollouts import Rollout
@@ -34,7 +38,7 @@ class Fixed(torch.nn.Module):
         self.logits = torch.tensor(probabilities).log()
 
     def forward(self, obs):
-        return self.logits.expand(len(obs), -1), obs[:, 0]
+        return Categorical(self.logits.expand(len(obs), -1)), obs[:, 0]
 
 
 def fixed(*probabilities, seed=0):
@@ -52,7 +56,8 @@ def blank(rows):
 @given(LOGITS, st.integers(0, 3))
 def test_log_probabilities_and_entropies_are_those_of_the_softmax(logits, action):
     actions = torch.full((len(logits),), action)
-    log_probs, entropies = log_prob_and_entropy(torch.tensor(logits), actions)
+    policy = Categorical(torch.tensor(logits))
+    log_probs, entropies = policy.log_prob(actions), policy.entropy()
     for row, log_prob, entropy in zip(logits, log_probs.tolist(), entropies.tolist(), strict=True):
         weights = [math.exp(z) for z in row]
         π = [weight / sum(weights) for weight in weights]
@@ -62,13 +67,12 @@ def test_log_probabilities_and_entropies_are_those_of_the_softmax(logits, action
 
 def test_each_row_looks_up_its_own_action():
     logits = torch.tensor([[0.2, 0.3, 0.5], [0.7, 0.2, 0.1]]).log()
-    log_probs, entropies = log_prob_and_entropy(logits, torch.tensor([2, 0]))
-    torch.testing.assert_close(log_probs.exp(), torch.tensor([0.5, 0.7]))
-    torch.testing.assert_close(entropies, torch.tensor([1.029653, 0.801819]))
+    torch.testing.assert_close(Categorical(logits).log_prob(torch.tensor([2, 0])).exp(), torch.tensor([0.5, 0.7]))
+    torch.testing.assert_close(Categorical(logits).entropy(), torch.tensor([1.029653, 0.801819]))
 
 
 def test_the_entropy_of_n_equal_actions_is_log_n_and_of_a_sure_one_zero():
-    _, entropies = log_prob_and_entropy(torch.tensor([[7.0] * 6, [90.0] + [0.0] * 5]), torch.tensor([0, 0]))
+    entropies = Categorical(torch.tensor([[7.0] * 6, [90.0] + [0.0] * 5])).entropy()
     torch.testing.assert_close(entropies, torch.tensor([math.log(6), 0.0]))
 
 
@@ -102,7 +106,7 @@ def test_act_remembers_the_log_probability_of_what_it_did_and_the_value_of_what_
 def test_greedy_takes_the_likeliest_action_of_each_row_and_rolls_no_dice():
     class Echo(torch.nn.Module):
         def forward(self, obs):
-            return obs, obs[:, 0]
+            return Categorical(obs), obs[:, 0]
 
     policy = Policy(Echo(), Dice(0, "cpu"), "cpu")
     before = policy.dice.state_dict()["state"].clone()
@@ -164,23 +168,30 @@ def bandit_batch(network, actions, rewards):
     """One row of worlds that each played one step and terminated."""
     obs = np.full((2, len(actions), 1), 0.5, np.float32)
     with torch.no_grad():
-        logits, values = network(torch.from_numpy(obs[0]))
-    log_probs = torch.log_softmax(logits, 1)[range(len(actions)), actions]
+        policy, values = network(torch.from_numpy(obs[0]))
+    log_probs = torch.log_softmax(policy.logits, 1)[range(len(actions)), actions]
     never, always = (np.full((1, len(actions)), flag) for flag in (False, True))
     memory = Remembered(log_probs.numpy()[None], values.numpy()[None])
     return Rollout(obs, np.array([actions]), np.array([rewards], np.float32), always, never, memory, obs[:0, 0])
 
 
 def reinforce_on(network, **options):
-    plain = {"baseline": "none", "standardise": False, "entropy_weight": 0.0, "max_gradient_norm": 1e9}
+    plain = {"advantage": "discounted", "standardise": False, "entropy_weight": 0.0, "max_gradient_norm": 1e9}
     config = reinforce.Config(Schedule(100), World("CartPole-v1", "gymnasium", 4), **plain | options)
-    return reinforce.Reinforce(config, network, clip_reward=False, updates=10, seed=0, device="cpu")
+    return learner_of(reinforce, config, network, kept={"baseline": reinforce.Baseline()})
 
 
 def ppo_on(network, *, clip_reward=False, **options):
     plain = {"standardise": False, "entropy_weight": 0.0, "value_weight": 0.0, "max_gradient_norm": 1e9}
     config = ppo.Config(Schedule(100), World("CartPole-v1", "gymnasium", 4), **plain | options)
-    return ppo.PPO(config, network, clip_reward=clip_reward, updates=10, seed=0, device="cpu")
+    return learner_of(ppo, config, network, clip_reward=clip_reward)
+
+
+def learner_of(module, config, network, *, clip_reward=False, **kept):
+    """As `assemble` makes it, on a network of our own."""
+    adam = torch.optim.Adam(network.parameters(), lr=config.learning_rate)
+    descent = Descent(adam, max_norm=config.max_gradient_norm, updates=10 if config.anneal else None)
+    return Learner(module.learn, config, network, descent, clip_reward=clip_reward, seed=0, device="cpu", **kept)
 
 
 def gradients(network):
@@ -195,32 +206,34 @@ EXPECTED = {"actions": [0, 1, 1, 1], "rewards": [1.0, 3.0, 3.0, 3.0]}
 ASCENT = [-0.375, 0.375]
 
 
-@pytest.mark.parametrize("baseline", ["none", "mean", "value"])
-def test_reinforce_climbs_the_bandits_true_gradient_under_any_baseline(baseline):
+@pytest.mark.parametrize("advantage", typing.get_args(reinforce.Advantage))
+def test_reinforce_climbs_the_bandits_true_gradient_on_every_rung(advantage):
     network = bandit_network(QUARTERS, value=0.7)
-    reinforce_on(network, baseline=baseline, value_weight=0.0).update(bandit_batch(network, **EXPECTED))
+    reinforce_on(network, advantage=advantage, value_weight=0.0).update(bandit_batch(network, **EXPECTED))
     assert network.policy_head.bias.grad.tolist() == pytest.approx([-slope for slope in ASCENT], abs=1e-6)
 
 
 def test_a_baseline_takes_variance_away():
     # of the four samples' gradients (r − b)(e_a − π): with b = E[r] they spread less than with b = 0
-    def spread(baseline):
+    def spread(advantage):
         single = []
         for action, reward in zip(*EXPECTED.values(), strict=True):
             network = bandit_network(QUARTERS, value=2.5)
-            reinforce_on(network, baseline=baseline).update(bandit_batch(network, [action], [reward]))
+            reinforce_on(network, advantage=advantage).update(bandit_batch(network, [action], [reward]))
             single.append(float(network.policy_head.bias.grad[0]))
         return np.var(single)
 
-    assert spread("none") == pytest.approx(np.var([-0.75, 0.75, 0.75, 0.75]))  # −r (e_a − π) at a = 0: −0.75, then 0.75
+    assert spread("discounted") == pytest.approx(
+        np.var([-0.75, 0.75, 0.75, 0.75])
+    )  # −r (e_a − π) at a = 0: −0.75, then 0.75
     assert spread("value") == pytest.approx(np.var([1.125, 0.125, 0.125, 0.125]))  # −(r − 2.5)(e_a − π)
 
 
 def test_reinforce_makes_a_rewarded_action_likelier():
     network = bandit_network((0.5, 0.5))
     reinforce_on(network, learning_rate=0.1).update(bandit_batch(network, [1], [2.0]))
-    logits, _ = network(torch.full((1, 1), 0.5))
-    assert logits[0, 1] > logits[0, 0]
+    policy, _ = network(torch.full((1, 1), 0.5))
+    assert policy.logits[0, 1] > policy.logits[0, 0]
 
 
 def test_standardised_advantages_have_mean_zero_and_deviation_one():
@@ -232,10 +245,10 @@ def test_standardised_advantages_have_mean_zero_and_deviation_one():
 
 def test_reinforces_value_baseline_descends_to_the_return():
     network = bandit_network(QUARTERS, value=1.0)
-    reinforce_on(network, baseline="value", value_weight=0.5).update(bandit_batch(network, **EXPECTED))
+    reinforce_on(network, advantage="value", value_weight=0.5).update(bandit_batch(network, **EXPECTED))
     assert network.value_head.bias.grad.tolist() == pytest.approx([0.5 * (1.0 - 2.5)])
     network = bandit_network(QUARTERS, value=1.0)
-    reinforce_on(network, baseline="none", value_weight=0.5).update(bandit_batch(network, **EXPECTED))
+    reinforce_on(network, advantage="discounted", value_weight=0.5).update(bandit_batch(network, **EXPECTED))
     assert network.value_head.bias.grad.tolist() == [0.0]
 
 
@@ -260,10 +273,11 @@ def surrogate(algorithm, *, actions, ratios, advantages, targets=None):
     """Backward through PPO's loss where π/π_old are the given ratios; returns the loss and its terms."""
     obs = torch.full((len(actions), 1), 0.5)
     with torch.no_grad():
-        log_probs, _ = log_prob_and_entropy(algorithm.network(obs)[0], torch.tensor(actions))
+        log_probs = algorithm.network(obs)[0].log_prob(torch.tensor(actions))
     old = log_probs - torch.tensor(ratios).log()
     targets = torch.zeros(len(actions)) if targets is None else torch.tensor(targets)
-    loss, terms = algorithm.loss(obs, torch.tensor(actions), old, torch.tensor(advantages), targets)
+    batch = ppo.Minibatch(obs, torch.tensor(actions), old, torch.tensor(advantages), targets)
+    loss, terms = ppo.loss(algorithm, batch)
     loss.backward()
     return loss.item(), [float(term) for term in terms]
 
@@ -340,22 +354,30 @@ def short_rollout(network):
 def test_reinforce_bootstraps_with_a_value_baseline_and_counts_what_it_saw_without():
     network = bandit_network((0.5, 0.5), value=8.0)
     batch = short_rollout(network)
-    with_value = reinforce_on(network, baseline="value", gamma=0.5).targets(batch)
-    assert with_value.tolist() == [[5.0, -2 + 7 / 2], [(7 + 4) / 2, 3 + 4], [7 + 4, 0.5 + 4]]
-    without = reinforce_on(network, baseline="mean", gamma=0.5).targets(batch)
-    assert without.tolist() == [[5.0, -2 + 3 / 2], [7 / 2, 3.0], [7.0, 0.5]]
+
+    def targets(advantage):
+        learner = reinforce_on(network, advantage=advantage, gamma=0.5)
+        return reinforce.returns_of(learner.config, seen(learner, batch))
+
+    assert targets("value").tolist() == [[5.0, -2 + 7 / 2], [(7 + 4) / 2, 3 + 4], [7 + 4, 0.5 + 4]]
+    assert targets("running").tolist() == [[5.0, -2 + 3 / 2], [7 / 2, 3.0], [7.0, 0.5]]
+
+
+def estimated(algorithm, batch):
+    """PPO's advantages and targets, each [T·N]."""
+    return [field.flatten() for field in ppo.estimate(algorithm.config, seen(algorithm, batch))]
 
 
 def test_ppo_estimates_advantages_and_targets_of_a_rollout():
     network = bandit_network((0.5, 0.5), value=8.0)
-    advantages, targets = ppo_on(network, gamma=0.5, gae_lambda=0.0).estimate(short_rollout(network))
+    advantages, targets = estimated(ppo_on(network, gamma=0.5, gae_lambda=0.0), short_rollout(network))
     assert advantages.tolist() == [5 - 1, -2 + 4 / 2 - 2, 5 / 2 - 3, 3 + 4 - 4, 7 + 4 - 5, 0.5 + 4 - 6]
     assert targets.tolist() == [5.0, 0.0, 2.5, 7.0, 11.0, 4.5]
 
 
 def test_learners_see_the_sign_of_the_reward_where_the_protocol_clips():
     network = bandit_network((0.5, 0.5), value=8.0)
-    _, targets = ppo_on(network, gamma=0.5, gae_lambda=0.0, clip_reward=True).estimate(short_rollout(network))
+    _, targets = estimated(ppo_on(network, gamma=0.5, gae_lambda=0.0, clip_reward=True), short_rollout(network))
     assert targets.tolist() == [1.0, -1 + 4 / 2, 5 / 2, 1 + 4, 1 + 4, 1 + 4]
 
 
@@ -376,23 +398,23 @@ def test_the_learning_rate_falls_linearly_over_the_updates_of_the_run(make):
     assert steady.descent.optimiser.param_groups[0]["lr"] == 0.5
 
 
-def test_ppo_visits_every_step_once_an_epoch():
+def test_ppo_visits_every_step_once_an_epoch(monkeypatch):
     network = bandit_network((0.5, 0.5))
     algorithm = ppo_on(network, epochs=3, minibatches=2)
-    seen, plain = [], algorithm.loss
+    visited, plain = [], ppo.loss
 
-    def spy(obs, actions, old_log_probs, advantages, targets):
-        seen.append(targets.tolist())
-        return plain(obs, actions, old_log_probs, advantages, targets)
+    def spy(learner, minibatch):
+        visited.append(minibatch.targets.tolist())
+        return plain(learner, minibatch)
 
-    algorithm.loss = spy
+    monkeypatch.setattr(ppo, "loss", spy)
     batch = short_rollout(network)
-    _, targets = algorithm.estimate(batch)
+    _, targets = estimated(algorithm, batch)
     algorithm.update(batch)
-    assert [len(rows) for rows in seen] == [3] * 6
-    for first, second in zip(seen[::2], seen[1::2], strict=True):
+    assert [len(rows) for rows in visited] == [3] * 6
+    for first, second in zip(visited[::2], visited[1::2], strict=True):
         assert sorted(first + second) == sorted(targets.tolist())
-    assert len({tuple(rows) for rows in seen}) > 2  # shuffled anew each epoch
+    assert len({tuple(rows) for rows in visited}) > 2  # shuffled anew each epoch
 
 
 def test_ppo_refuses_mini_batches_that_do_not_divide_the_batch():
