@@ -207,8 +207,8 @@ POLE = ["train", "ppo", "--env", "CartPole-v1", "--track", "off"]
         ([*POLE, "--steps=10k", "--minutes=2"], ["--steps 10k and --minutes 2 both set the length; give one"]),
         # nothing there
         (["train"], ["train what?", "sparring train ppo"]),
-        (["sweep"], ["sweep what?", "sparring sweep ppo"]),
-        (["sweep", "pppo"], ["no algorithm is called 'pppo'", "did you mean ppo?"]),
+        (["sweep"], ["sweep what? for example: sparring sweep "]),
+        (["sweep", "pppo"], ["no algorithm is called 'pppo'"]),
         (["resume"], ["resume which run?", "sparring list runs"]),
         (["resume", "nowhere"], ["there is no run at nowhere", "sparring list runs"]),
         (["evaluate", "nowhere"], ["there is no run at nowhere"]),
