@@ -41,7 +41,8 @@ def run_to_end(sweep: Sweep, *, at_once: int, track: str, device: str, console: 
         sweep.check_runs()
         sweep.written()
         begin = functools.partial(start, sweep, track=track, device=device)
-        codes = run_all(sweep, Crew(incomplete(sweep), begin, at_once), console)
+        left = incomplete(sweep)
+        codes = run_all(sweep, Crew(left, begin, min(at_once, len(left))), console) if left else {}
         left = incomplete(sweep)
         failed = {seed: codes[seed] for seed in left if seed in codes}
         if failed.keys() == set(left):

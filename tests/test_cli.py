@@ -81,8 +81,10 @@ def imported(*words):
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["--help"], ["train", "resume", "evaluate", "replay", "list"]),
+        (["--help"], ["train", "sweep", "resume", "evaluate", "replay", "list"]),
         (["train", "--help"], ["ppo", "reinforce", "sb3-ppo"]),
+        (["sweep", "--help"], ["sparring sweep ALGO", "ppo", "reinforce"]),
+        (["sweep", "ppo", "--help"], ["--seeds", "0..2,9", "--jobs", "--steps", "--minutes", "--clip", "--out"]),
         (
             ["train", "ppo", "--help"],
             ["--steps", "--minutes", "--clip", "--env", "--out", "--device", "--track", "--seed"],
@@ -204,6 +206,8 @@ POLE = ["train", "ppo", "--env", "CartPole-v1", "--track", "off"]
         ([*POLE, "--steps=10k", "--minutes=2"], ["--steps 10k and --minutes 2 both set the length; give one"]),
         # nothing there
         (["train"], ["train what?", "sparring train ppo"]),
+        (["sweep"], ["sweep what? for example: sparring sweep "]),
+        (["sweep", "pppo"], ["no algorithm is called 'pppo'"]),
         (["resume"], ["resume which run?", "sparring list runs"]),
         (["resume", "nowhere"], ["there is no run at nowhere", "sparring list runs"]),
         (["evaluate", "nowhere"], ["there is no run at nowhere"]),
@@ -219,7 +223,7 @@ POLE = ["train", "ppo", "--env", "CartPole-v1", "--track", "off"]
         ([*POLE, "--out", "notes.npz"], ["notes.npz exists"]),
     ],
     ids=lambda words: (
-        " ".join(words) if words and words[0] in ("train", "list", "replay", "resume", "evaluate") else ""
+        " ".join(words) if words and words[0] in ("train", "sweep", "list", "replay", "resume", "evaluate") else ""
     ),
 )
 def test_bad_input_is_explained(sparring, tmp_path, monkeypatch, words, told):
