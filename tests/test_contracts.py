@@ -19,6 +19,8 @@ from sparring.envs.worlds import module_of, protocol_of
 from sparring.runners import catalog, checkpoint, cli
 from sparring.runners.job import Job, rebuild
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 PLAIN = (torch.Tensor, int, float, str, bool, type(None))
 TINY = {"horizon": 32, "minibatches": 2}  # where an algorithm has such a field
 
@@ -47,15 +49,6 @@ def cases():
             kin = [config for config in configs if module_of(config.world.env) is module]
             for env in module.WORLDS if kin else ():
                 yield pytest.param(name, tiny(kin[0], env), id=f"{name}-{env}")
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Small networks on shared cores: threads would wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def parts_of(experiment):

@@ -19,16 +19,8 @@ from sparring.runners.folder import RunFolder
 from sparring.runners.tracker import Silent
 from sparring.runners.train import Run, StoppedError, due, seed_at, train
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 RUN = Run(seed=5, updates=7, save_every=3, evaluate_every=2)
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Small networks on shared cores: threads would wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 class Killed(Exception):
