@@ -383,8 +383,11 @@ class Scripted(VectorEnv):
     def reset(self, *, seed=None, options=None):
         return np.zeros(4), {"episode_frame_number": np.full(4, 900)}
 
-    def step(self, actions):
-        return actions, actions, self.terminated, ~self.terminated, {"episode_frame_number": self.frames}
+    def send(self, actions):
+        self.actions = actions
+
+    def recv(self):
+        return self.actions, self.actions, self.terminated, ~self.terminated, {"episode_frame_number": self.frames}
 
 
 def test_a_life_is_lost_where_a_game_that_was_terminated_goes_on():
