@@ -10,6 +10,7 @@ import gymnasium
 import hypothesis.strategies as st
 import numpy as np
 import pytest
+from gymnasium.spaces import Discrete
 from hypothesis import HealthCheck, given, settings
 
 from sparring.agents.evaluate import Random, play
@@ -28,12 +29,12 @@ INVADERS = World("ALE/SpaceInvaders-v5", "machado2018", 8)  # the rules with sti
 
 @pytest.fixture(scope="module")
 def cartpole():
-    return play(Random(2, seed=0), CARTPOLE, games=1, seed=5)[0]
+    return play(Random(Discrete(2), seed=0), CARTPOLE, games=1, seed=5)[0]
 
 
 @pytest.fixture(scope="module")
 def invaders():
-    return play(Random(18, seed=0), INVADERS, games=1, seed=3)[0]
+    return play(Random(Discrete(18), seed=0), INVADERS, games=1, seed=3)[0]
 
 
 @pytest.fixture(params=["cartpole", "invaders"])
@@ -161,6 +162,13 @@ def test_a_changed_checksum_is_named_by_the_step_that_led_to_it(game, place):
     verdict = episodes.verify(replace(game, checksums=lie))
     assert verdict.step == max(0, index - 1)
     assert "observation differs" in verdict.what
+
+
+@pytest.mark.parametrize("type_or_shape", [lambda actions: actions.astype(float), lambda actions: actions[:, None]])
+def test_actions_of_another_kind_than_the_worlds_are_none_of_its_actions(cartpole, type_or_shape):
+    verdict = episodes.verify(replace(cartpole, actions=type_or_shape(cartpole.actions)))
+    assert verdict.step == 0
+    assert "no action" in verdict.what
 
 
 @pytest.mark.parametrize("place", [0, 7, -1])
@@ -345,8 +353,10 @@ def test_another_version_is_recognised_even_where_it_keeps_other_arrays(tmp_path
         {"rewards": np.zeros(1, np.float32)},
         {"checksums": np.zeros(2, np.uint32)},
         {"actions": np.array(0)},
-        {"actions": np.zeros((2, 1), np.int64)},
-        {"actions": np.zeros(2)},
+        {"actions": np.zeros((3, 1))},
+        {"actions": np.zeros(2, bool)},
+        {"actions": np.zeros(2, complex)},
+        {"actions": np.array(["0", "0"])},
     ],
     ids=str,
 )

@@ -131,7 +131,7 @@ def test_a_game_can_be_played_again_alone_from_its_seed(world, actions):
 
 
 def test_the_best_game_is_kept_and_proves_itself():
-    evaluation = evaluate(Random(2, seed=3), CARTPOLE, games=20, seed=1)
+    evaluation = evaluate(Random(Discrete(2), seed=3), CARTPOLE, games=20, seed=1)
     (best,) = evaluation.episodes
     assert best.score == max(evaluation.scores)
     assert evaluation.scores[best.seed - 1] == best.score
@@ -182,10 +182,10 @@ def test_the_uniform_policy_balances_a_pole_for_about_22_steps():
 
 
 def test_the_uniform_policy_takes_every_action_alike():
-    counts = np.bincount(Random(6, seed=1).act(np.zeros((600, 1))).actions)
+    counts = np.bincount(Random(Discrete(6), seed=1).act(np.zeros((600, 1))).actions)
     assert len(counts) == 6
     assert ((counts - 100) ** 2 / 100).sum() < 20.5  # chi-square, five degrees of freedom, 99.9 %
-    first, twin = (Random(6, seed=1).act(np.zeros((50, 1))).actions for _ in range(2))
+    first, twin = (Random(Discrete(6), seed=1).act(np.zeros((50, 1))).actions for _ in range(2))
     np.testing.assert_array_equal(first, twin)
 
 
