@@ -31,6 +31,12 @@ def sample(space, rows, seed=0):
     return torch.from_numpy(random.uniform(-1, 1, (rows, *space.shape)).astype(space.dtype))
 
 
+def answer(network, obs):
+    """The numbers behind the answer: logits [B, n] and values [B]."""
+    distribution, values = network(obs)
+    return distribution.logits, values
+
+
 def size(network):
     return sum(parameter.numel() for parameter in network.parameters())
 
@@ -45,7 +51,7 @@ def linear_size(inputs, outputs):
 )
 @pytest.mark.parametrize("rows", [0, 1, 5])
 def test_every_row_of_observations_gets_its_logits_and_its_value(space, rows):
-    logits, values = build(observations=space)(sample(space, rows))
+    logits, values = answer(build(observations=space), sample(space, rows))
     assert (logits.shape, values.shape) == ((rows, 6), (rows,))
     assert logits.dtype == values.dtype == torch.float32
 
@@ -53,9 +59,9 @@ def test_every_row_of_observations_gets_its_logits_and_its_value(space, rows):
 @pytest.mark.parametrize("space", [CART, SCREEN], ids=["cart", "screen"])
 def test_rows_do_not_leak_into_each_other(space):
     network, obs = build(observations=space), sample(space, 3)
-    together = network(obs)
+    together = answer(network, obs)
     for k in range(3):
-        for alone, row in zip(network(obs[k : k + 1]), together, strict=True):
+        for alone, row in zip(answer(network, obs[k : k + 1]), together, strict=True):
             torch.testing.assert_close(alone[0], row[k], atol=1e-5, rtol=1e-4)
 
 
@@ -98,7 +104,7 @@ def test_auto_takes_convolutions_for_images_and_layers_for_the_rest(space, convo
     ids=["mlp on pixels", "bytes", "one-hot", "double"],
 )
 def test_the_mlp_reads_numbers_of_any_type(name, space):
-    logits, values = build(name, observations=space, actions=2)(sample(space, 3))
+    logits, values = answer(build(name, observations=space, actions=2), sample(space, 3))
     assert logits.shape == (3, 2)
     assert logits.isfinite().all()
     assert values.isfinite().all()
@@ -108,12 +114,12 @@ def test_pixels_are_scaled_to_the_unit_interval():
     convolution = networks.PixelConv2d(3, 2, 3, stride=2)
     images = torch.randint(0, 256, (4, 3, 9, 9), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     expected = torch.nn.functional.conv2d(images.float() / 255, convolution.weight, convolution.bias, stride=2)
-    torch.testing.assert_close(convolution(images), expected)
+    torch.testing.assert_close(convolution(networks.Pixels()(images)), expected)
 
 
 @pytest.mark.parametrize("space", [CART, SCREEN], ids=["cart", "screen"])
 def test_the_policy_starts_near_uniform(space):
-    logits, _ = build(observations=space)(sample(space, 64))
+    logits, _ = answer(build(observations=space), sample(space, 64))
     assert (torch.softmax(logits, 1) - 1 / 6).abs().max() < 0.01
     assert logits.std(0).max() > 0  # but it does look at what it sees
 
@@ -144,7 +150,7 @@ def test_a_seed_decides_every_weight_and_the_global_generator_none(space):
 def test_the_two_bodies_of_an_mlp_differ_and_learn_apart():
     network = build()
     bodies = network.policy_body, network.value_body
-    assert not torch.equal(*(body[1].weight for body in bodies))
+    assert not torch.equal(*(body[0].weight for body in bodies))
     network(sample(CART, 5))[1].sum().backward()
     assert all(parameter.grad is None for parameter in network.policy_body.parameters())
     assert all(parameter.grad.any() for parameter in network.value_body.parameters())
@@ -162,7 +168,7 @@ def test_a_network_that_loads_anothers_state_answers_as_that_one():
     first, second = build(observations=SCREEN, seed=1), build(observations=SCREEN, seed=2)
     second.load_state_dict(first.state_dict())
     obs = sample(SCREEN, 2)
-    for mine, other in zip(first(obs), second(obs), strict=True):
+    for mine, other in zip(answer(first, obs), answer(second, obs), strict=True):
         assert torch.equal(mine, other)
 
 
@@ -170,7 +176,7 @@ def test_a_network_that_loads_anothers_state_answers_as_that_one():
 def test_bf16_answers_in_fp32_and_close_to_it(space):
     exact, rough = build(observations=space), build(observations=space, precision="bf16")
     obs = sample(space, 16)
-    (logits, values), (rough_logits, rough_values) = exact(obs), rough(obs)
+    (logits, values), (rough_logits, rough_values) = answer(exact, obs), answer(rough, obs)
     assert rough_logits.dtype == rough_values.dtype == torch.float32
     assert not torch.equal(values, rough_values)  # it is another precision
     # bf16 keeps 8 bits: a few of its steps (2^-8) relative to the size of the numbers summed
@@ -181,7 +187,7 @@ def test_bf16_answers_in_fp32_and_close_to_it(space):
 @pytest.mark.parametrize(
     ("name", "observations", "actions", "said"),
     [
-        ("auto", CART, Box(-1, 1, (2,)), ["actions", "Box(-1.0, 1.0, (2,), float32)", "Discrete(n)"]),
+        ("auto", CART, Box(-1, 1, (2, 3)), ["actions", "Box(-1.0, 1.0, (2, 3), float32)", "Discrete(n)", "Box(A)"]),
         ("auto", CART, MultiDiscrete([2, 3]), ["actions", "MultiDiscrete([2 3])", "Discrete(n)"]),
         ("auto", CART, Discrete(3, start=1), ["actions", "Discrete(3, start=1)", "counted from 0"]),
         ("auto", Discrete(7), Discrete(2), ["observations", "Discrete(7)", "Box"]),
