@@ -8,10 +8,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import gymnasium
 import imageio_ffmpeg
 import numpy as np
 import pytest
 import torch
+from gymnasium.spaces import Box, MultiDiscrete
 
 from sparring.agents.ppo import PRESETS
 from sparring.envs import episodes
@@ -158,7 +160,22 @@ def test_a_count_reaches_the_run(sparring, tmp_path, text, steps):
 
 # ---------------------------------------------------------------------------------------------- bad input
 
+CHORD = "cli/Chord-v0"
 POLE = ["train", "ppo", "--env", "CartPole-v1", "--track", "off"]
+
+
+class Chord(gymnasium.Env):
+    """Takes two actions at once, which no algorithm of ours can."""
+
+    metadata = {"render_modes": []}  # noqa: RUF012 - Gymnasium's own convention
+    observation_space = Box(-1, 1, (1,))
+    action_space = MultiDiscrete([2, 3])
+
+    def __init__(self, render_mode=None):
+        self.render_mode = render_mode
+
+
+gymnasium.register(CHORD, Chord)
 
 
 @pytest.mark.parametrize(
@@ -183,6 +200,7 @@ POLE = ["train", "ppo", "--env", "CartPole-v1", "--track", "off"]
         (["list", "presest"], ["'presest'", "'presets'"]),
         (["replay", "x", "--view", "movie"], ["'movie'", "'mp4'", "'gif'", "'verify'"]),
         # what an algorithm can handle
+        (["train", "ppo", "--env", CHORD], ["actions are MultiDiscrete([2 3])", "handles Discrete(n)", "Box(A)"]),
         ([*POLE, "--network", "nature"], ["Box(", "'nature' handles uint8 [C, H, W]", "try 'mlp'"]),
         (["train", "sb3-dqn", "--env", "Pendulum-v1"], ["sb3-dqn cannot learn Pendulum-v1", "handles Discrete(n)"]),
         # numbers that cannot be
@@ -205,7 +223,7 @@ POLE = ["train", "ppo", "--env", "CartPole-v1", "--track", "off"]
         ([*POLE, "--steps", "10k", "--minutes", "2"], ["--steps 10k and --minutes 2 both set the length; give one"]),
         ([*POLE, "--steps=10k", "--minutes=2"], ["--steps 10k and --minutes 2 both set the length; give one"]),
         # nothing there
-        (["train"], ["train what?", "sparring train ppo"]),
+        (["train"], ["train what?", "sparring train a2c"]),
         (["sweep"], ["sweep what? for example: sparring sweep "]),
         (["sweep", "pppo"], ["no algorithm is called 'pppo'"]),
         (["resume"], ["resume which run?", "sparring list runs"]),

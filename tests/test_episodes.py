@@ -164,6 +164,13 @@ def test_a_changed_checksum_is_named_by_the_step_that_led_to_it(game, place):
     assert "observation differs" in verdict.what
 
 
+@pytest.mark.parametrize("type_or_shape", [lambda actions: actions.astype(float), lambda actions: actions[:, None]])
+def test_actions_of_another_kind_than_the_worlds_are_none_of_its_actions(cartpole, type_or_shape):
+    verdict = episodes.verify(replace(cartpole, actions=type_or_shape(cartpole.actions)))
+    assert verdict.step == 0
+    assert "no action" in verdict.what
+
+
 @pytest.mark.parametrize("place", [0, 7, -1])
 def test_a_changed_action_is_named_where_every_action_shows_at_once(cartpole, place):
     step = place % len(cartpole.actions)
@@ -346,8 +353,10 @@ def test_another_version_is_recognised_even_where_it_keeps_other_arrays(tmp_path
         {"rewards": np.zeros(1, np.float32)},
         {"checksums": np.zeros(2, np.uint32)},
         {"actions": np.array(0)},
-        {"actions": np.zeros((2, 1), np.int64)},
-        {"actions": np.zeros(2)},
+        {"actions": np.zeros((3, 1))},
+        {"actions": np.zeros(2, bool)},
+        {"actions": np.zeros(2, complex)},
+        {"actions": np.array(["0", "0"])},
     ],
     ids=str,
 )

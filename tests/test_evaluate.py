@@ -10,8 +10,8 @@ import pytest
 import torch
 from gymnasium.spaces import Box, Discrete
 
+from sparring.agents import a2c, impala, ppo, reinforce
 from sparring.agents import evaluate as module
-from sparring.agents import ppo, reinforce
 from sparring.agents.evaluate import AT_A_TIME, Random, evaluate, interval, judge, play, random_scores
 from sparring.agents.protocol import Schedule
 from sparring.envs import episodes, worlds
@@ -251,7 +251,7 @@ def small(algorithm):
     return algorithm.experiment(config, seed=3, device="cpu")
 
 
-@pytest.mark.parametrize("algorithm", [reinforce, ppo], ids=["reinforce", "ppo"])
+@pytest.mark.parametrize("algorithm", [reinforce, a2c, ppo, impala], ids=lambda module: module.__name__.split(".")[-1])
 def test_a_learner_learns_on_bit_for_bit_as_if_it_had_never_been_judged(algorithm):
     def learn(judged):
         learner, source, evaluation = small(algorithm)
@@ -267,7 +267,7 @@ def test_a_learner_learns_on_bit_for_bit_as_if_it_had_never_been_judged(algorith
     assert_identical(learn(judged=True), learn(judged=False))
 
 
-@pytest.mark.parametrize("algorithm", [reinforce, ppo], ids=["reinforce", "ppo"])
+@pytest.mark.parametrize("algorithm", [reinforce, a2c, ppo, impala], ids=lambda module: module.__name__.split(".")[-1])
 def test_no_global_generator_is_read_or_moved(algorithm):
     learner, _, evaluation = small(algorithm)
     torch.manual_seed(1)

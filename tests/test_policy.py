@@ -279,7 +279,7 @@ def surrogate(algorithm, *, actions, ratios, advantages, targets=None):
     batch = ppo.Minibatch(obs, torch.tensor(actions), old, torch.tensor(advantages), targets)
     loss, terms = ppo.loss(algorithm, batch)
     loss.backward()
-    return loss.item(), [float(term) for term in terms]
+    return loss.item(), [term.item() for term in terms]
 
 
 def test_at_ratio_one_ppo_follows_the_gradient_of_reinforce():

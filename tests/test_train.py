@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from sparring.agents import ppo, reinforce
+from sparring.agents import a2c, impala, ppo, reinforce
 from sparring.agents.policy import Dice
 from sparring.agents.protocol import Evaluation, Experiment, Schedule, unwatched
 from sparring.envs.rollouts import Report
@@ -316,16 +316,16 @@ def test_a_run_that_is_killed_again_and_again_still_equals_the_one_that_never_st
 
 
 def learn(path, module, **schedule):
-    """PPO or REINFORCE on CartPole, 12 updates of 2 × 32 steps; returns the last checkpoint's parts as bytes."""
+    """A learner on CartPole, 12 updates of 16 × 4 steps; returns the last checkpoint's parts as bytes."""
     stop = schedule.pop("stop", lambda: False)
-    config = module.Config(Schedule(steps=768, games=2, **schedule), World("CartPole-v1", "gymnasium", 2), horizon=32)
+    config = module.Config(Schedule(steps=768, games=2, **schedule), World("CartPole-v1", "gymnasium", 4), horizon=16)
     folder = RunFolder.open(path) if path.exists() else RunFolder.create(path, {})
     run = Run(3, 12, config.schedule.save_every, config.schedule.evaluate_every)
     train(module.experiment(config, seed=3, device="cpu"), run, Silent(), folder, stop)
     return folder.checkpoints[-1].read_bytes()
 
 
-@pytest.mark.parametrize("module", [ppo, reinforce], ids=["ppo", "reinforce"])
+@pytest.mark.parametrize("module", [reinforce, a2c, ppo, impala], ids=lambda module: module.__name__.split(".")[-1])
 def test_evaluation_changes_nothing(tmp_path, module):
     never = learn(tmp_path / "never", module, evaluate_every=0, save_every=5)
     always = learn(tmp_path / "always", module, evaluate_every=1, save_every=5)
@@ -333,7 +333,7 @@ def test_evaluation_changes_nothing(tmp_path, module):
     assert len(list((tmp_path / "always" / "evaluations").iterdir())) == 12
 
 
-@pytest.mark.parametrize("module", [ppo, reinforce], ids=["ppo", "reinforce"])
+@pytest.mark.parametrize("module", [reinforce, a2c, ppo, impala], ids=lambda module: module.__name__.split(".")[-1])
 def test_a_stop_in_the_middle_of_the_games_loses_nothing(tmp_path, module):
     whole = learn(tmp_path / "whole", module, save_every=5)
     for updates in (3, 7):
