@@ -203,7 +203,7 @@ POLE = ["train", "ppo", "--env", "CartPole-v1", "--track", "off"]
         ([*POLE, "--steps", "10k", "--minutes", "2"], ["--steps 10k and --minutes 2 both set the length; give one"]),
         ([*POLE, "--steps=10k", "--minutes=2"], ["--steps 10k and --minutes 2 both set the length; give one"]),
         # nothing there
-        (["train"], ["train what?", "sparring train ppo"]),
+        (["train"], ["train what?", "for example: sparring train"]),
         (["resume"], ["resume which run?", "sparring list runs"]),
         (["resume", "nowhere"], ["there is no run at nowhere", "sparring list runs"]),
         (["evaluate", "nowhere"], ["there is no run at nowhere"]),
