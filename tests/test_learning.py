@@ -20,7 +20,7 @@ UPDATES = 100
 
 LEARNERS = {
     "reinforce": {"advantage": "value"},
-    "a2c": {"learning_rate": 0.2, "anneal": True},
+    "a2c": {"learning_rate": 0.5, "anneal": True},
     "ppo": {"epochs": 2, "minibatches": 2, "clip": 0.2},
     "impala": {"minibatches": 2},
 }
