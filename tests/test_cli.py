@@ -8,10 +8,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import gymnasium
 import imageio_ffmpeg
 import numpy as np
 import pytest
 import torch
+from gymnasium.spaces import Box, MultiDiscrete
 
 from sparring.agents.ppo import PRESETS
 from sparring.envs import episodes
@@ -81,8 +83,10 @@ def imported(*words):
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["--help"], ["train", "resume", "evaluate", "replay", "list"]),
+        (["--help"], ["train", "sweep", "resume", "evaluate", "replay", "list"]),
         (["train", "--help"], ["ppo", "reinforce", "sb3-ppo"]),
+        (["sweep", "--help"], ["sparring sweep ALGO", "ppo", "reinforce"]),
+        (["sweep", "ppo", "--help"], ["--seeds", "0..2,9", "--jobs", "--steps", "--minutes", "--clip", "--out"]),
         (
             ["train", "ppo", "--help"],
             ["--steps", "--minutes", "--clip", "--env", "--out", "--device", "--track", "--seed"],
@@ -156,7 +160,22 @@ def test_a_count_reaches_the_run(sparring, tmp_path, text, steps):
 
 # ---------------------------------------------------------------------------------------------- bad input
 
+CHORD = "cli/Chord-v0"
 POLE = ["train", "ppo", "--env", "CartPole-v1", "--track", "off"]
+
+
+class Chord(gymnasium.Env):
+    """Takes two actions at once, which no algorithm of ours can."""
+
+    metadata = {"render_modes": []}  # noqa: RUF012 - Gymnasium's own convention
+    observation_space = Box(-1, 1, (1,))
+    action_space = MultiDiscrete([2, 3])
+
+    def __init__(self, render_mode=None):
+        self.render_mode = render_mode
+
+
+gymnasium.register(CHORD, Chord)
 
 
 @pytest.mark.parametrize(
@@ -181,6 +200,7 @@ POLE = ["train", "ppo", "--env", "CartPole-v1", "--track", "off"]
         (["list", "presest"], ["'presest'", "'presets'"]),
         (["replay", "x", "--view", "movie"], ["'movie'", "'mp4'", "'gif'", "'verify'"]),
         # what an algorithm can handle
+        (["train", "ppo", "--env", CHORD], ["actions are MultiDiscrete([2 3])", "handles Discrete(n)", "Box(A)"]),
         ([*POLE, "--network", "nature"], ["Box(", "'nature' handles uint8 [C, H, W]", "try 'mlp'"]),
         (["train", "sb3-dqn", "--env", "Pendulum-v1"], ["sb3-dqn cannot learn Pendulum-v1", "handles Discrete(n)"]),
         # numbers that cannot be
@@ -204,6 +224,8 @@ POLE = ["train", "ppo", "--env", "CartPole-v1", "--track", "off"]
         ([*POLE, "--steps=10k", "--minutes=2"], ["--steps 10k and --minutes 2 both set the length; give one"]),
         # nothing there
         (["train"], ["train what?", "for example: sparring train"]),
+        (["sweep"], ["sweep what? for example: sparring sweep "]),
+        (["sweep", "pppo"], ["no algorithm is called 'pppo'"]),
         (["resume"], ["resume which run?", "sparring list runs"]),
         (["resume", "nowhere"], ["there is no run at nowhere", "sparring list runs"]),
         (["evaluate", "nowhere"], ["there is no run at nowhere"]),
@@ -219,7 +241,7 @@ POLE = ["train", "ppo", "--env", "CartPole-v1", "--track", "off"]
         ([*POLE, "--out", "notes.npz"], ["notes.npz exists"]),
     ],
     ids=lambda words: (
-        " ".join(words) if words and words[0] in ("train", "list", "replay", "resume", "evaluate") else ""
+        " ".join(words) if words and words[0] in ("train", "sweep", "list", "replay", "resume", "evaluate") else ""
     ),
 )
 def test_bad_input_is_explained(sparring, tmp_path, monkeypatch, words, told):
