@@ -56,9 +56,18 @@ class ActorCritic(nn.Module):
             self.log_std = nn.Parameter(torch.zeros(actions.shape[0]))  # one for all states, from 1 on
 
     def forward(self, obs: Tensor) -> tuple[Distribution, Tensor]:
-        """Policy and values in fp32, whatever the precision inside; one shared body is evaluated once."""
-        with torch.autocast(obs.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
-            seen = self.entrance(obs)
+        """Policy and values in fp32, whatever the precision inside."""
+        return self.judge(self.look(obs))
+
+    def look(self, obs: Tensor) -> Tensor:
+        """Observations as the bodies take them, [B, …]; it knows no weights, so whoever needs it often keeps it."""
+        with self.precise(obs):
+            seen: Tensor = self.entrance(obs)
+            return seen
+
+    def judge(self, seen: Tensor) -> tuple[Distribution, Tensor]:
+        """Policy and values of what was looked at; one shared body is evaluated once."""
+        with self.precise(seen):
             features = self.policy_body(seen)
             value_features = features if self.value_body is self.policy_body else self.value_body(seen)
             output, values = self.policy_head(features).float(), self.value_head(value_features)[:, 0].float()
@@ -66,31 +75,43 @@ class ActorCritic(nn.Module):
             return Categorical(output), values
         return Gaussian(output, self.log_std.expand_as(output)), values
 
+    def precise(self, x: Tensor) -> torch.autocast:
+        """The context in which the network computes."""
+        return torch.autocast(x.device.type, torch.bfloat16, enabled=self.precision == "bf16")
+
 
 class Pixels(nn.Module):
-    """Bytes [B, C, H, W] → numbers that are exact in fp32 and in bf16; the first convolution divides by 255.
+    """Bytes → numbers that are exact in fp32 and in bf16; the first convolution divides by 255.
 
     Channels come last in memory, which is what convolutions are fastest with on CPUs and GPUs.
     """
 
     def forward(self, images: Tensor) -> Tensor:
-        """uint8 [B, C, H, W] → 0 … 255, channels last."""
-        return images.permute(0, 2, 3, 1).contiguous().to(float_type(images)).permute(0, 3, 1, 2)
+        """uint8 [B, C, H, W] → 0 … 255 [B, H, W, C]."""
+        return images.permute(0, 2, 3, 1).contiguous().to(float_type(images))
 
 
 class Blocks(nn.Module):
-    """Bytes [B, C, H, W] → [B, 16 C, H / 4, W / 4]: each block of 4×4 pixels becomes channels (space to depth).
+    """Bytes → numbers in which each block of 4×4 pixels has become channels (space to depth).
 
     A convolution of 8×8 with stride 4 is one of 2×2 with stride 1 over such blocks: the same numbers from matrices that
     the hardware is twice as fast with. Four bytes move as one.
     """
 
     def forward(self, images: Tensor) -> Tensor:
-        """uint8 [B, C, H, W] → 0 … 255, channels last, the 16 C channels ordered by channel, row, column."""
+        """uint8 [B, C, H, W] → 0 … 255 [B, H / 4, W / 4, 16 C], the channels ordered by channel, row, column."""
         B, C, H, W = images.shape
         rows = images.reshape(-1).view(torch.int32).view(B, C, H // 4, 4, W // 4)
         blocks = rows.permute(0, 2, 4, 1, 3).reshape(-1).view(torch.uint8).view(B, H // 4, W // 4, 16 * C)
-        return blocks.to(float_type(images)).permute(0, 3, 1, 2)
+        return blocks.to(float_type(images))
+
+
+class ChannelsFirst(nn.Module):
+    """[B, H, W, C] → [B, C, H, W] as PyTorch's convolutions want to see it; nothing moves."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """A view of the same numbers."""
+        return x.permute(0, 3, 1, 2)
 
 
 class PixelConv2d(nn.Conv2d):
@@ -177,6 +198,7 @@ def nature_body(shape: tuple[int, ...]) -> tuple[nn.Module, nn.Sequential]:
     channels, height, width = shape
     in_blocks = height % 4 == 0 and width % 4 == 0
     convolutions = nn.Sequential(
+        ChannelsFirst(),
         (BlockConv2d if in_blocks else PixelConv2d)(channels, 32, 8, stride=4),
         nn.ReLU(inplace=True),
         nn.Conv2d(32, 64, 4, stride=2),
@@ -196,7 +218,7 @@ def impala_body(shape: tuple[int, ...]) -> tuple[nn.Module, nn.Sequential]:
         convolution = nn.Conv2d if layers else PixelConv2d
         layers += [convolution(before, after, 3, padding=1), nn.MaxPool2d(3, 2, padding=1)]
         layers += [Residual(after), Residual(after)]
-    return Pixels(), dense(Pixels(), nn.Sequential(*layers, nn.ReLU(), Flatten()), shape, 256)
+    return Pixels(), dense(Pixels(), nn.Sequential(ChannelsFirst(), *layers, nn.ReLU(), Flatten()), shape, 256)
 
 
 def dense(entrance: nn.Module, convolutions: nn.Module, shape: tuple[int, ...], features: int) -> nn.Sequential:

@@ -100,7 +100,7 @@ def estimate(c: Config, s: Seen) -> tuple[Tensor, Tensor]:
 class Minibatch(NamedTuple):
     """Some of the steps, B of them."""
 
-    obs: Tensor  # [B, *obs]
+    seen: Tensor  # [B, …] observations as `network.look` has them
     actions: Tensor  # [B, *action]
     old_log_probs: Tensor  # [B]
     advantages: Tensor  # [B]
@@ -113,7 +113,7 @@ def loss(learner: Learner[Config], m: Minibatch) -> tuple[Tensor, list[Tensor]]:
     clip = c.clip * learner.descent.left if c.anneal_clip else c.clip
     if c.standardise:
         advantages = (advantages - advantages.mean()) / (advantages.std() + 1e-8)
-    distribution, values = learner.network(m.obs)
+    distribution, values = learner.network.judge(m.seen)
     ratio = (distribution.log_prob(m.actions) - m.old_log_probs).exp()
     clipped = ratio.clamp(1 - clip, 1 + clip)
     policy_loss = -torch.min(ratio * advantages, clipped * advantages).mean()
@@ -127,7 +127,8 @@ def learn(learner: Learner[Config], batch: Rollout[Remembered]) -> Metrics:
     """K epochs of mini-batch steps on one rollout."""
     c, s = learner.config, seen(learner, batch)
     advantages, targets = estimate(c, s)
-    whole = Minibatch(*(field.flatten(0, 1) for field in (s.obs, s.actions, s.log_probs, advantages, targets)))
+    looked = learner.network.look(s.obs.flatten(0, 1))
+    whole = Minibatch(looked, *(field.flatten(0, 1) for field in (s.actions, s.log_probs, advantages, targets)))
     terms = Terms("loss/policy", "loss/value", "policy/entropy", "policy/clipped", "gradient/norm")
     for _ in range(c.epochs):
         order = torch.randperm(targets.numel(), generator=learner.dice.generator, device=learner.device)

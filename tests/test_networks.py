@@ -114,14 +114,14 @@ def test_pixels_are_scaled_to_the_unit_interval():
     convolution = networks.PixelConv2d(3, 2, 3, stride=2)
     images = torch.randint(0, 256, (4, 3, 9, 9), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     expected = torch.nn.functional.conv2d(images.float() / 255, convolution.weight, convolution.bias, stride=2)
-    torch.testing.assert_close(convolution(networks.Pixels()(images)), expected)
+    torch.testing.assert_close(convolution(networks.ChannelsFirst()(networks.Pixels()(images))), expected)
 
 
 def test_a_convolution_over_blocks_is_the_one_of_8_by_8_with_stride_4():
     plain, blocks = nn.Conv2d(3, 5, 8, stride=4), networks.BlockConv2d(3, 5, 8, stride=4)
     blocks.load_state_dict(plain.state_dict())
     images = torch.randint(0, 256, (2, 3, 16, 24), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    expected, found = plain(images / 255), blocks(networks.Blocks()(images))
+    expected, found = plain(images / 255), blocks(networks.ChannelsFirst()(networks.Blocks()(images)))
     torch.testing.assert_close(found, expected)
     weights = torch.rand(expected.shape, generator=torch.Generator().manual_seed(1))
     for convolution, answer in ((plain, expected), (blocks, found)):
