@@ -228,20 +228,23 @@ def dense(entrance: nn.Module, convolutions: nn.Module, shape: tuple[int, ...], 
     return nn.Sequential(convolutions, Dense(inputs, features), nn.ReLU(inplace=True))
 
 
-def settled(precision: Precision, device: str) -> Precision:
-    """The precision that is meant: `auto` takes bf16 where the hardware computes in it.
+def has_bf16(device: str) -> bool:
+    """Whether the hardware computes in bf16, and does not imitate it many times slower."""
+    if device == "cpu":
+        return any(torch.cpu.get_capabilities().get(feature) for feature in ("avx512_bf16", "amx_bf16"))
+    return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+
+
+def settled(precision: Precision, device: str, *, images: bool) -> Precision:
+    """The precision that is meant: `auto` takes bf16 for images where the hardware has it; an MLP gains nothing by it.
 
     Raises:
-        BadInputError: bf16 was asked for and the hardware would only imitate it, many times slower.
+        BadInputError: bf16 was asked for and the hardware lacks it.
     """
-    if device == "cpu":
-        has_bf16 = any(torch.cpu.get_capabilities().get(feature) for feature in ("avx512_bf16", "amx_bf16"))
-    else:
-        has_bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
-    if precision == "bf16" and not has_bf16:
+    if precision == "bf16" and not has_bf16(device):
         raise BadInputError(f"precision is bf16, which this {device} does not compute in; use fp32, or auto")
     if precision == "auto":
-        return "bf16" if has_bf16 else "fp32"
+        return "bf16" if images and has_bf16(device) else "fp32"
     return precision
 
 
@@ -270,7 +273,6 @@ def build(
         SpaceError: the spaces do not fit the network.
         BadInputError: the device lacks the precision, or images are to be normalised.
     """
-    precision = settled(precision, device)
     if not (
         (isinstance(actions, Discrete) and actions.start == 0) or (isinstance(actions, Box) and len(actions.shape) == 1)
     ):
@@ -282,6 +284,7 @@ def build(
         raise SpaceError(f"the observations are {observations}; the network {name!r} handles {need}; try 'mlp'")
     if name == "auto":
         name = "nature" if is_image(observations) else "mlp"
+    precision = settled(precision, device, images=name in IMAGE_BODIES)
     if name == "mlp":
         inputs = int(np.prod(observations.shape))
         entrance: nn.Module = Normalise(inputs) if normalise else Numbers()

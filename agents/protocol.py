@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 from sparring.envs.episodes import Episode
 from sparring.envs.errors import check_ranges
 from sparring.envs.rollouts import Metrics, Report
+from sparring.envs.worlds import World
 
 Batch_co = TypeVar("Batch_co", covariant=True)
 Batch_contra = TypeVar("Batch_contra", contravariant=True)
@@ -103,8 +104,38 @@ class Schedule:
         check_ranges(self, steps=(1, inf), save_every=(1, inf), evaluate_every=(0, inf), games=(2, inf))
 
 
+def world_of(config: Any) -> World | None:
+    """The world that a Config names; None for an algorithm that plays none."""
+    return getattr(config, "world", None)
+
+
+class Published(NamedTuple):
+    """The score that others report for the same settings, length and protocol."""
+
+    score: str  # as they give it: a mean ± its deviation
+    source: str  # whose, and over what
+
+
+class Measured(NamedTuple):
+    """Our own score and its 95 % interval over seeds, in whole points; a test holds it to the benchmark's result."""
+
+    score: int
+    low: int
+    high: int
+    claim: str  # its file is benchmarks/results/<claim>.json
+    figure: str = "score"  # what it is called there
+
+
 class Preset(NamedTuple):
     """A ready-made Config and what to expect of it."""
 
     summary: str
     config: Any
+    speed: float | None = None  # agent steps a second on two quiet cores that compute in bf16; None: not measured
+    published: Published | None = None
+    own: Measured | None = None
+
+    @property
+    def minutes(self) -> float | None:
+        """How long the training takes at that speed."""
+        return None if self.speed is None else self.config.schedule.steps / self.speed / 60

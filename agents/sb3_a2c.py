@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import Any, Literal
 
-from sparring.agents.protocol import Experiment, Preset, Schedule
+from sparring.agents.protocol import Experiment, Preset, Published, Schedule
 from sparring.envs.errors import BadInputError, check_ranges
 from sparring.envs.worlds import World
 
@@ -63,12 +63,13 @@ class Config:
 SPACE_INVADERS = World("ALE/SpaceInvaders-v5", "ppo2017", 16)  # 16 worlds [zoo]
 PRESETS = {
     "space-invaders": Preset(
-        "as many steps as `ppo` takes in five minutes, with the zoo's settings for Atari",
+        "the zoo's settings, as long as the main job of `ppo`",
         Config(Schedule(steps=250_000, save_every=1_000, games=100), SPACE_INVADERS),
     ),
     "atari-10m": Preset(
-        "the zoo's run; it published 627 ± 202 over 162 games of its one run",
+        "the zoo's run",
         Config(Schedule(steps=10_000_000, save_every=5_000, games=100), SPACE_INVADERS),
+        published=Published("627 ± 202", "SB3 zoo, one run, 162 games"),
     ),
     "cartpole": Preset(
         "balances the pole for 500 steps, with the zoo's settings",
@@ -79,6 +80,7 @@ PRESETS = {
             value_weight=0.5,
             entropy_weight=0.0,
         ),
+        speed=9_000,
     ),
 }
 

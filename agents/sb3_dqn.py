@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import Literal
 
-from sparring.agents.protocol import Experiment, Preset, Schedule
+from sparring.agents.protocol import Experiment, Preset, Published, Schedule
 from sparring.envs.errors import BadInputError, check_ranges
 from sparring.envs.worlds import World
 
@@ -85,7 +85,7 @@ class Config:
 SPACE_INVADERS = World("ALE/SpaceInvaders-v5", "ppo2017", 1)  # one world [zoo]
 PRESETS = {
     "space-invaders": Preset(
-        "as many steps as `ppo` takes in five minutes; the zoo's settings, but learning starts at 10,000; 1.4 GB",
+        "as long as the main job of `ppo`; learning starts at 10,000; 1.4 GB",
         Config(
             Schedule(steps=250_000, save_every=125, games=100),
             SPACE_INVADERS,
@@ -94,8 +94,9 @@ PRESETS = {
         ),
     ),
     "atari-10m": Preset(
-        "the zoo's run; it published 623 ± 202 over 155 games of its one run; 2.8 GB",
+        "the zoo's run; 2.8 GB",
         Config(Schedule(steps=10_000_000, save_every=250, games=100), SPACE_INVADERS),
+        published=Published("623 ± 202", "SB3 zoo, one run, 155 games"),
     ),
     "cartpole": Preset(
         "balances the pole for 450 to 500 steps, with the zoo's settings",

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import Literal
 
-from sparring.agents.protocol import Experiment, Preset, Schedule
+from sparring.agents.protocol import Experiment, Preset, Published, Schedule
 from sparring.envs.errors import BadInputError, check_ranges
 from sparring.envs.worlds import World
 
@@ -71,12 +71,15 @@ class Config:
 SPACE_INVADERS = World("ALE/SpaceInvaders-v5", "ppo2017", 8)  # 8 worlds [zoo]
 PRESETS = {
     "space-invaders": Preset(
-        "as many steps as `ppo` takes in five minutes, with the zoo's settings for Atari",
+        "the zoo's settings, as long as the main job of `ppo`",
         Config(Schedule(steps=250_000, games=100), SPACE_INVADERS),
+        speed=340,
     ),
     "atari-10m": Preset(
-        "the zoo's run; it published 960 ± 425 over 136 games of its one run",
+        "the zoo's run",
         Config(Schedule(steps=10_000_000, save_every=250, games=100), SPACE_INVADERS),
+        speed=340,
+        published=Published("960 ± 425", "SB3 zoo, one run, 136 games"),
     ),
     "cartpole": Preset(
         "balances the pole for 500 steps, with the zoo's settings",
@@ -92,6 +95,7 @@ PRESETS = {
             clip=0.2,
             entropy_weight=0.0,
         ),
+        speed=4_500,
     ),
 }
 

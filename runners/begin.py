@@ -59,15 +59,16 @@ def parse_training(verb: str, kind: type[Begin], name: str, words: Sequence[str]
 
 
 def planned(name: str, options: Any, console: Console, *, seed: int, at_once: int = 1) -> tuple[Job, Experiment]:
-    """The job that the options describe, on as many threads as fit it and `at_once` like it, and its experiment."""
+    """The job that the options describe, settled for its networks and `at_once` like it, and its experiment."""
     from sparring.runners import job as jobs
 
     job = jobs.Job.plan(name, options.config, seed=seed, device=jobs.device_of(options.device))
     job = dataclasses.replace(job, threads=max(job.threads // at_once, 1))
     experiment = job.build()
-    fitting = jobs.with_fitting_threads(job, experiment)
-    if fitting != job:
-        job, experiment = fitting, fitting.build()
+    settled = jobs.settled(job, experiment)
+    if settled.threads != job.threads:
+        experiment = settled.build()
+    job = settled
     if options.minutes is not None:
         job = within(options.minutes, job, console)
         experiment = job.build()

@@ -20,6 +20,7 @@ from rich.progress import Progress
 from sparring.envs.errors import BadInputError, UnknownNameError
 from sparring.runners import catalog
 from sparring.runners.begin import RUNS, algorithm_of, new_path, parse_training, planned
+from sparring.runners.exits import INTERRUPTED, REFUSED
 from sparring.runners.options import (
     Evaluate,
     List,
@@ -46,9 +47,6 @@ USAGE = r"""[bold]sparring[/] — somebody learning against somebody
 
 Each has its own --help, and so has each algorithm: sparring train ppo --help."""
 
-FAILED = 2  # exit codes
-INTERRUPTED = 130  # 128 + SIGINT, as shells count
-
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run a command line; bad input is explained and exits with code 2."""
@@ -60,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         sys.exit(dispatch(words, console))
     except BadInputError as error:
         Console(stderr=True).print(f"[red]sparring:[/] {escape(str(error))}", soft_wrap=True, highlight=False)
-        sys.exit(FAILED)
+        sys.exit(REFUSED)
     except KeyboardInterrupt:
         Console(stderr=True).print("sparring: interrupted", highlight=False)
         sys.exit(INTERRUPTED)
@@ -210,7 +208,7 @@ def replay_command(words: list[str], console: Console) -> int:
     episode = episodes.load(path)
     view = options.view if options.view != "auto" else "terminal" if console.is_terminal else "verify"
     if view == "verify":
-        return FAILED if replay.prove(episode, console).step is not None else 0
+        return REFUSED if replay.prove(episode, console).step is not None else 0
     if view == "terminal":
         replay.play(episode, console, speed=options.speed)
         return 0

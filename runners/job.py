@@ -19,7 +19,7 @@ from typing import Any, Literal
 import torch
 
 from sparring.agents import networks
-from sparring.agents.protocol import Experiment
+from sparring.agents.protocol import Experiment, world_of
 from sparring.envs import worlds as door
 from sparring.envs.errors import BadInputError
 from sparring.runners import catalog
@@ -58,9 +58,7 @@ class Job:
 
     @classmethod
     def plan(cls, algorithm: str, config: Any, *, seed: int, device: str) -> Job:
-        """A new job; what is `auto` in its precision is settled for this hardware, so that a resume stays with it."""
-        if hasattr(config, "precision"):
-            config = dataclasses.replace(config, precision=networks.settled(config.precision, device))
+        """A new job on all cores; `settled` for its network, once that is built."""
         return cls(algorithm, seed, config, device, cores())
 
     def run(self, steps_per_draw: int) -> Run:
@@ -105,12 +103,14 @@ class Job:
 
 def protocol(config: Any) -> dict[str, Any]:
     """The whole record of the rules behind the protocol's name, for an algorithm that plays under one."""
-    return dataclasses.asdict(door.protocol_of(config.world)) if hasattr(config, "world") else {}
+    world = world_of(config)
+    return dataclasses.asdict(door.protocol_of(world)) if world else {}
 
 
 def where(config: Any) -> list[str]:
     """The world and the protocol, for an algorithm that has them."""
-    return [config.world.env, config.world.protocol] if hasattr(config, "world") else []
+    world = world_of(config)
+    return [world.env, world.protocol] if world else []
 
 
 def rebuild(kind: type, values: Mapping[str, Any]) -> Any:
@@ -177,18 +177,19 @@ def judged(config: Any, *, games: int, protocol: str | None) -> Any:
     config = dataclasses.replace(config, schedule=dataclasses.replace(config.schedule, games=games))
     if protocol is None:
         return config
-    if not hasattr(config, "world"):
+    world = world_of(config)
+    if world is None:
         raise BadInputError(f"--protocol {protocol}: this algorithm plays no world, so it has no protocols")
-    trained = door.protocol_of(config.world)
-    asked = door.protocol_of(dataclasses.replace(config.world, protocol=protocol))
+    trained = door.protocol_of(world)
+    asked = door.protocol_of(dataclasses.replace(world, protocol=protocol))
     if trained.full_action_space != asked.full_action_space:
-        known = door.module_of(config.world.env).PROTOCOLS.values()
+        known = door.module_of(world.env).PROTOCOLS.values()
         fitting = [rules.name for rules in known if rules.full_action_space == trained.full_action_space]
         raise BadInputError(
             f"the run was trained under {trained.name} and {asked.name} has other actions; "
             f"it can be evaluated under {', '.join(fitting)}"
         )
-    return dataclasses.replace(config, world=dataclasses.replace(config.world, protocol=protocol))
+    return dataclasses.replace(config, world=dataclasses.replace(world, protocol=protocol))
 
 
 def device_of(name: DeviceName) -> str:
@@ -215,16 +216,23 @@ def at_home(job: Job, device: DeviceName) -> Job:
     if device == "auto" and job.device == "cpu":
         here = "cpu"
     config = job.config
-    if getattr(config, "precision", None) == "bf16" and networks.settled("auto", here) != "bf16":
+    if getattr(config, "precision", None) == "bf16" and not networks.has_bf16(here):
         config = dataclasses.replace(config, precision="fp32")
     return dataclasses.replace(job, device=here, config=config)
 
 
-def with_fitting_threads(job: Job, experiment: Experiment) -> Job:
-    """The job on one thread where its networks are so small that sharing the work costs more than it saves."""
+def settled(job: Job, experiment: Experiment) -> Job:
+    """The job as its networks, once built, want it; a resume stays with it.
+
+    On one thread where they are so small that sharing the work costs more than it saves, and in the precision that
+    `auto` came to on this hardware.
+    """
     modules = [part for part in experiment.algorithm.parts().values() if isinstance(part, torch.nn.Module)]
     weights = sum(weight.numel() for module in modules for weight in module.parameters())
-    return dataclasses.replace(job, threads=job.threads if weights > SMALL else 1)
+    config = job.config
+    for network in (module for module in modules if isinstance(module, networks.ActorCritic)):
+        config = dataclasses.replace(config, precision=network.precision)
+    return dataclasses.replace(job, config=config, threads=job.threads if weights > SMALL else 1)
 
 
 def cores() -> int:

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
+from sparring.agents.protocol import world_of
 from sparring.envs.errors import BadInputError, UnknownNameError, check_ranges
 from sparring.envs.worlds import module_of
 from sparring.runners.tracker import Mode
@@ -37,6 +38,12 @@ def count(text: str) -> int:
     if not value.is_finite() or value != int(value):
         raise ValueError(f"{text!r} is not a whole number")
     return int(value)
+
+
+def shortest(number: int) -> str:
+    """The shortest text that `count` reads as `number`: 250k, 10M."""
+    letters = [letter for letter, scale in SCALES.items() if number and number % scale == 0]
+    return f"{number // SCALES[letters[-1]]}{letters[-1]}" if letters else str(number)
 
 
 @numbers.primitive_rule
@@ -225,6 +232,7 @@ def chosen_preset(presets: dict[str, Any], words: Sequence[str]) -> str:
         raise UnknownNameError("preset", name, presets)
     if name is not None or env is None:
         return name or next(iter(presets))
-    same = [key for key, preset in presets.items() if preset.config.world.env == env]
-    kin = [key for key, preset in presets.items() if module_of(preset.config.world.env) is module_of(env)]
+    worlds = {key: world.env for key, preset in presets.items() if (world := world_of(preset.config))}
+    same = [key for key, own in worlds.items() if own == env]
+    kin = [key for key, own in worlds.items() if module_of(own) is module_of(env)]
     return [*same, *kin, next(iter(presets))][0]

@@ -18,12 +18,11 @@ from sparring.envs.errors import BadInputError
 from sparring.runners import job as jobs
 from sparring.runners import replay, report
 from sparring.runners.dashboard import Dashboard
+from sparring.runners.exits import INTERRUPTED
 from sparring.runners.folder import RunFolder
 from sparring.runners.job import Job
 from sparring.runners.tracker import Fanout, Mode, Tracker, open_wandb
 from sparring.runners.train import StoppedError, train
-
-INTERRUPTED = 130  # exit code: 128 + SIGINT, as shells count
 
 
 def run_to_end(job: Job, experiment: Experiment, folder: RunFolder, track: Mode, console: Console) -> int:

@@ -18,12 +18,12 @@ from rich.markup import escape
 from sparring.envs.errors import BadInputError
 from sparring.runners import overview
 from sparring.runners.crew import Crew, Process, how_it_ended, launch
+from sparring.runners.exits import FAILED, INTERRUPTED
 from sparring.runners.folder import RunFolder
 from sparring.runners.lanes import Lane, Lanes
-from sparring.runners.session import INTERRUPTED, own_command, stop_signals
+from sparring.runners.session import own_command, stop_signals
 from sparring.runners.sweepfolder import Sweep
 
-FAILED = 1  # exit code: a seed came to nothing
 PAUSE = 0.25  # seconds between looks at the runs
 TAIL = 12  # lines of a failed run's log that are shown
 

@@ -14,11 +14,13 @@ import numpy as np
 import pytest
 import torch
 from gymnasium.spaces import Box, MultiDiscrete
+from rich.console import Console
 
+from sparring.agents import networks
 from sparring.agents.ppo import PRESETS
 from sparring.envs import episodes
 from sparring.envs.errors import BadInputError
-from sparring.runners import cli, job, options
+from sparring.runners import begin, cli, job, options
 from sparring.runners.folder import RunFolder
 from sparring.runners.tracker import Silent
 
@@ -562,6 +564,25 @@ def test_a_job_comes_back_from_its_folder(finished):
 
 
 # ---------------------------------------------------------------------------------------------- other machines
+
+
+@pytest.mark.parametrize(
+    ("preset", "asked", "settled"),
+    [
+        ("space-invaders", "auto", "bf16"),
+        ("space-invaders", "fp32", "fp32"),
+        ("cartpole", "auto", "fp32"),
+        ("cartpole", "bf16", "bf16"),
+    ],
+)
+def test_a_precision_is_settled_when_the_run_begins(monkeypatch, preset, asked, settled):
+    """So that its config.json says which, and a resume on other hardware stays with it or says that it cannot."""
+    monkeypatch.setattr(networks, "has_bf16", lambda device: True)
+    asked_for = begin.parse_training("train", options.Train, "ppo", ["--preset", preset, "--precision", asked])
+    planned, _ = begin.planned("ppo", asked_for, Console(quiet=True), seed=0)
+    assert planned.record()["config"]["precision"] == settled
+    monkeypatch.setattr(networks, "has_bf16", lambda device: False)
+    assert job.at_home(planned, "auto").config.precision == "fp32"
 
 
 def test_a_bf16_run_is_judged_and_goes_on_where_the_hardware_lacks_it(monkeypatch, finished, tmp_path):

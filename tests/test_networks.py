@@ -199,6 +199,29 @@ def test_bf16_answers_in_fp32_and_close_to_it(space):
 
 
 @pytest.mark.parametrize(
+    ("asked", "space", "has_bf16", "taken"),
+    [
+        ("auto", SCREEN, True, "bf16"),
+        ("auto", SCREEN, False, "fp32"),
+        ("auto", CART, True, "fp32"),  # a network as small as this gains nothing
+        ("auto", CART, False, "fp32"),
+        ("bf16", CART, True, "bf16"),
+        ("fp32", SCREEN, True, "fp32"),
+    ],
+)
+def test_auto_takes_bf16_for_images_where_the_hardware_has_it(monkeypatch, asked, space, has_bf16, taken):
+    monkeypatch.setattr(networks, "has_bf16", lambda device: has_bf16)
+    assert build(observations=space, precision=asked).precision == taken
+
+
+@pytest.mark.parametrize("space", [CART, SCREEN], ids=["cart", "screen"])
+def test_bf16_is_refused_where_the_hardware_lacks_it(monkeypatch, space):
+    monkeypatch.setattr(networks, "has_bf16", lambda device: False)
+    with pytest.raises(BadInputError, match="precision is bf16, which this cpu does not compute in; use fp32, or auto"):
+        build(observations=space, precision="bf16")
+
+
+@pytest.mark.parametrize(
     ("name", "observations", "actions", "said"),
     [
         ("auto", CART, Box(-1, 1, (2, 3)), ["actions", "Box(-1.0, 1.0, (2, 3), float32)", "Discrete(n)", "Box(A)"]),

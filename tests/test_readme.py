@@ -29,7 +29,7 @@ SHORT = {  # options that are taken from a command, and what is put in their pla
             "--track",
             "--out",
         },
-        ["--steps", "64", "--horizon", "16", "--worlds", "2", "--games", "2", "--track", "off"],
+        ["--steps", "128", "--horizon", "16", "--worlds", "4", "--games", "2", "--track", "off"],
     ),
     "sweep": (
         {"--steps", "--minutes", "--horizon", "--worlds", "--games", "--save-every", "--seeds", "--jobs", "--track"},

@@ -696,7 +696,7 @@ print("torch" in sys.modules, "stable_baselines3" in sys.modules)
 
 def test_a_small_network_learns_on_one_thread():
     plan = job.Job.plan("sb3-ppo", catalog.load("sb3-ppo").PRESETS["cartpole"].config, seed=0, device="cpu")
-    assert job.with_fitting_threads(plan, plan.build()).threads == 1
+    assert job.settled(plan, plan.build()).threads == 1
 
 
 def test_a_budget_in_minutes_is_measured_while_learning(monkeypatch):

@@ -1,0 +1,94 @@
+"""What presets say of themselves: that it is what benchmarks measured, and that `sparring list presets` can be read."""
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from sparring.agents.protocol import Measured, Preset, Published, Schedule
+from sparring.envs.worlds import World
+from sparring.runners import catalog, listing, options
+
+RESULTS = Path(__file__).parents[1] / "benchmarks" / "results"
+PRESETS = [(name, key, preset) for name in catalog.algorithms() for key, preset in catalog.load(name).PRESETS.items()]
+ATARI = "ALE/SpaceInvaders-v5"
+
+
+class Config:
+    """As much of one as a listing asks for."""
+
+    def __init__(self, steps, world=None):
+        self.schedule = Schedule(steps)
+        if world:
+            self.world = world
+
+
+def figures(claim):
+    return json.loads((RESULTS / f"{claim}.json").read_text())["figures"]
+
+
+@pytest.mark.parametrize("own", [pytest.param(p.own, id=f"{name}-{key}") for name, key, p in PRESETS if p.own])
+def test_an_own_score_is_that_of_its_benchmark(own):
+    measured = figures(own.claim)[own.figure]
+    assert (own.score, own.low, own.high) == tuple(round(measured[name]) for name in ("mean", "low", "high"))
+
+
+def measured_speeds():
+    """(algorithm, preset's speed, measured speed) for each preset whose algorithm the throughput benchmark measured."""
+    found = figures("space_invaders_throughput")
+    for name, key, preset in PRESETS:
+        figure = f"{name.replace('-', '_')}{{}}_steps_per_s"
+        speed = found.get(figure.format("_bf16"), found.get(figure.format("")))
+        if speed and preset.config.world.env == ATARI:
+            yield pytest.param(preset.speed, speed, id=f"{name}-{key}")
+
+
+@pytest.mark.parametrize(("expected", "measured"), list(measured_speeds()))
+def test_an_expected_time_is_that_of_the_throughput_benchmark(expected, measured):
+    """As far as machines of the kind differ: by a third."""
+    assert expected == pytest.approx(measured, rel=1 / 3)
+
+
+def test_a_row_says_world_steps_time_and_both_scores():
+    whole = Preset(
+        "learns",
+        Config(10_000_000, World(ATARI, "ppo2017", 8)),
+        speed=1_000,
+        published=Published("960 ± 425", "SB3 zoo"),
+        own=Measured(267, 260, 273, "space_invaders_five_minutes"),
+    )
+    assert listing.expected("atari-10m", whole) == ("atari-10m", ATARI, "10M", "2.8 h", "960 ± 425", "267 (260–273)")
+    assert listing.story(whole) == "ppo2017 · learns · published: SB3 zoo"
+    least = Preset("learns", Config(1_500))
+    assert listing.expected("toy", least) == ("toy", "", "1500", "—", "—", "—")
+    assert listing.story(least) == "learns"
+
+
+@pytest.mark.parametrize(("minutes", "said"), [(0.4, "< 1 min"), (1, "1 min"), (89, "89 min"), (90, "1.5 h")])
+def test_a_time_is_said_in_the_unit_that_fits(minutes, said):
+    assert Preset("", Config(60_000), speed=1_000 / minutes).minutes == pytest.approx(minutes)
+    assert listing.duration(minutes) == said
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_every_preset_has_a_row_that_is_whole(width):
+    shown = io.StringIO()
+    Console(file=shown, width=width).print(listing.presets_table())
+    lines = [" ".join(line.split()) for line in shown.getvalue().splitlines()]
+    rows = [" ".join(" ".join(listing.expected(key, preset)).split()) for _, key, preset in PRESETS]
+    assert [line for line in lines if line in rows] == rows
+    assert [name for name in lines if name in catalog.algorithms()] == list(catalog.algorithms())
+
+
+@pytest.mark.parametrize(
+    ("number", "text"), [(250_000, "250k"), (10_000_000, "10M"), (1_500_000, "1500k"), (50_001, "50001"), (0, "0")]
+)
+def test_the_shortest_way_to_write_a_number_can_be_read(number, text):
+    assert options.shortest(number) == text
+    assert options.count(text) == number
+
+
+def test_an_algorithm_that_plays_no_world_has_presets_all_the_same():
+    assert options.chosen_preset({"toy": Preset("", Config(1))}, ["--env", "CartPole-v1"]) == "toy"
