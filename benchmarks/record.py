@@ -14,13 +14,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-# As the command line has it: threads that spin while they wait slow the emulators. Read when torch loads.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+from sparring.runners import process
 
-import torch
+process.prepare()  # as the command line does, before torch loads
 
-from sparring.envs.files import write_aside
-from sparring.runners.job import cores
+import torch  # noqa: E402
+
+from sparring.envs.files import write_aside  # noqa: E402
+from sparring.runners.job import cores  # noqa: E402
 
 RESULTS = Path(__file__).parent / "results"
 PACKAGES = ("torch", "numpy", "gymnasium", "ale-py", "stable-baselines3")

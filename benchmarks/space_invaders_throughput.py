@@ -1,10 +1,10 @@
 """How many agent steps a second our learners learn from on Space Invaders, beside Stable-Baselines3 in the same run.
 
-Same network (Nature-CNN) and same cores for all. PPO and A2C meet SB3's own with the same hyper-parameters (PPO: 8 worlds
-× 128 steps, 4 epochs, 4 mini-batches of 256, Adam; A2C: 16 worlds × 5 steps, RMSprop as TensorFlow has it); V-trace, which
-SB3 does not have, plays 32 worlds × 20 steps and is set against SB3's A2C. All take turns, so that a noisy machine is noisy
-for all; a ratio is the median of the turns' ratios. Memory is the peak of a whole `sparring train`, with all its processes
-added up.
+Same network (Nature-CNN) and same cores for all. PPO and A2C meet SB3's own with the same hyper-parameters (PPO: 8
+worlds × 128 steps, 4 epochs, 4 mini-batches of 256, Adam; A2C: 16 worlds × 5 steps, RMSprop as TensorFlow has it);
+V-trace, which SB3 does not have, plays 32 worlds × 20 steps and is set against SB3's A2C. All take turns, so that a
+noisy machine is noisy for all; a ratio is the median of the turns' ratios. Memory is the peak of the largest process of
+a whole `sparring train`.
 """
 
 from __future__ import annotations

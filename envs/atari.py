@@ -117,8 +117,8 @@ def make(env: str, protocol: Protocol, count: int, *, training: bool) -> Worlds:
 def in_batch_class(start: Callable[..., Started], *args: Any, **options: Any) -> Started:
     """Call `start` so that its threads belong to the scheduler's batch class, where the system has one.
 
-    Woken up, such a thread takes an idle core or waits its turn; an ordinary one would push the thread that woke it, and
-    that has to think about the next worlds, from its core: a quarter of the time on two cores.
+    Woken up, such a thread takes an idle core or waits its turn. An ordinary one pushes the one that woke it from its
+    core, and that one has the next worlds to think about: two cores then stand idle for a quarter of the time.
     """
 
     def begin() -> Started:

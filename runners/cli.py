@@ -7,7 +7,6 @@ comes at once.
 from __future__ import annotations
 
 import dataclasses
-import os
 import shlex
 import sys
 from collections.abc import Callable, Sequence
@@ -18,7 +17,7 @@ from rich.markup import escape
 from rich.progress import Progress
 
 from sparring.envs.errors import BadInputError, UnknownNameError
-from sparring.runners import catalog
+from sparring.runners import catalog, process
 from sparring.runners.begin import RUNS, algorithm_of, new_path, parse_training, planned
 from sparring.runners.exits import INTERRUPTED, REFUSED
 from sparring.runners.options import (
@@ -52,8 +51,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Run a command line; bad input is explained and exits with code 2."""
     words = list(sys.argv[1:] if argv is None else argv)
     console = Console()
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch loads: threads that spin while they wait
-    # slow the emulators' threads, and on a busy machine each other tenfold
+    process.prepare()
     try:
         sys.exit(dispatch(words, console))
     except BadInputError as error:
