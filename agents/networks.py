@@ -134,6 +134,23 @@ class BlockConv2d(nn.Conv2d):
         return torch.conv2d(blocks, weight, self.bias)
 
 
+class HalvingConv2d(nn.Conv2d):
+    """The convolution of 4×4 with stride 2, computed as one of 2×2 over blocks of 2×2 where they fit: the same numbers.
+
+    The backward pass of the strided one takes half as long again in every other process, by where its memory lies.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, C, H, W], channels last → [B, C', H / 2 - 1, W / 2 - 1]."""
+        (B, C, H, W), out = x.shape, len(self.weight)
+        if H % 2 or W % 2:
+            return super().forward(x)
+        pairs = x.permute(0, 2, 3, 1).reshape(B, H // 2, 2, W // 2, 2, C).transpose(2, 3)
+        blocks = pairs.reshape(B, H // 2, W // 2, 4 * C).permute(0, 3, 1, 2)
+        weight = self.weight.view(out, C, 2, 2, 2, 2).permute(0, 3, 5, 1, 2, 4).reshape(out, 4 * C, 2, 2)
+        return torch.conv2d(blocks, weight.contiguous(memory_format=torch.channels_last), self.bias)
+
+
 def float_type(images: Tensor) -> torch.dtype:
     """What the convolutions compute in."""
     device = images.device.type
@@ -201,7 +218,7 @@ def nature_body(shape: tuple[int, ...]) -> tuple[nn.Module, nn.Sequential]:
         ChannelsFirst(),
         (BlockConv2d if in_blocks else PixelConv2d)(channels, 32, 8, stride=4),
         nn.ReLU(inplace=True),
-        nn.Conv2d(32, 64, 4, stride=2),
+        HalvingConv2d(32, 64, 4, stride=2),
         nn.ReLU(inplace=True),
         nn.Conv2d(64, 64, 3),
         nn.ReLU(inplace=True),

@@ -117,6 +117,38 @@ def test_pixels_are_scaled_to_the_unit_interval():
     torch.testing.assert_close(convolution(networks.ChannelsFirst()(networks.Pixels()(images))), expected)
 
 
+@pytest.mark.parametrize("sides", [(20, 20), (6, 10), (7, 10)])
+def test_a_convolution_over_blocks_of_2_is_the_one_of_4_by_4_with_stride_2(sides):
+    plain, blocks = nn.Conv2d(3, 5, 4, stride=2), networks.HalvingConv2d(3, 5, 4, stride=2)
+    blocks.load_state_dict(plain.state_dict())
+    x = torch.rand(2, 3, *sides, generator=torch.Generator().manual_seed(0)).to(memory_format=torch.channels_last)
+    expected, found = plain(x), blocks(x)
+    torch.testing.assert_close(found, expected)
+    weights = torch.rand(expected.shape, generator=torch.Generator().manual_seed(1))
+    for answer in (expected, found):
+        (answer * weights).sum().backward()
+    torch.testing.assert_close(blocks.weight.grad, plain.weight.grad)
+    torch.testing.assert_close(blocks.bias.grad, plain.bias.grad)
+
+
+def test_the_dense_layer_acts_with_the_weights_as_they_are_now():
+    layer = networks.Dense(8, 3)
+    x = torch.rand(2, 8, generator=torch.Generator().manual_seed(0)).bfloat16()
+
+    def acts() -> torch.Tensor:
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+            return layer(x).clone()
+
+    first = acts()
+    with torch.no_grad():
+        layer.weight += 1
+    second = acts()
+    torch.testing.assert_close(second - first, x.sum(1, keepdim=True).expand(2, 3), atol=0.1, rtol=0)
+    layer.load_state_dict(networks.Dense(8, 3).state_dict())
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        torch.testing.assert_close(acts(), layer(x))
+
+
 def test_a_convolution_over_blocks_is_the_one_of_8_by_8_with_stride_4():
     plain, blocks = nn.Conv2d(3, 5, 8, stride=4), networks.BlockConv2d(3, 5, 8, stride=4)
     blocks.load_state_dict(plain.state_dict())
