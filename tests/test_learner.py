@@ -1,0 +1,111 @@
+"""What every policy gradient has from its Learner: rewards, rates, players, and a state that goes on."""
+
+import copy
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+import bandits
+from bandits import QUARTERS, bandit_network, learner_on, short_rollout
+from sparring.agents import a2c, impala, ppo, reinforce
+from sparring.agents.learner import seen
+from sparring.agents.protocol import Schedule
+from sparring.envs.worlds import World
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+every = pytest.mark.parametrize(
+    "module", [reinforce, a2c, ppo, impala], ids=lambda module: module.__name__.split(".")[-1]
+)
+
+
+def blank(rows):
+    return np.zeros((rows, 1), np.float32)
+
+
+# Tensors from arrays
+
+
+def test_a_rollout_becomes_tensors_with_the_value_of_what_truly_followed():
+    s = seen(learner_on(a2c, bandit_network((0.5, 0.5), value=8.0)), short_rollout())
+    assert s.obs.shape == (3, 2, 1)
+    assert s.values.tolist() == [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]
+    assert s.next_values.tolist() == [[3.0, 4.0], [5.0, 8.0], [8.0, 8.0]]
+    assert s.rewards.tolist() == [[5.0, -2.0], [0.0, 3.0], [7.0, 0.5]]
+
+
+def test_learners_see_the_sign_of_the_reward_where_the_protocol_clips():
+    s = seen(learner_on(a2c, bandit_network((0.5, 0.5)), clip_reward=True), short_rollout())
+    assert s.rewards.tolist() == [[1.0, -1.0], [0.0, 1.0], [1.0, 1.0]]
+
+
+@pytest.mark.parametrize(("protocol", "clips"), [("ppo2017", True), ("gymnasium", False)])
+def test_the_protocol_decides_whether_rewards_are_clipped(protocol, clips):
+    env = "CartPole-v1" if protocol == "gymnasium" else "ALE/SpaceInvaders-v5"
+    config = a2c.Config(Schedule(100), World(env, protocol, 2))
+    assert a2c.experiment(config, seed=0, device="cpu").algorithm.clip_reward == clips
+
+
+# Rates
+
+
+@every
+def test_the_learning_rate_falls_linearly_over_the_updates_of_the_run(module):
+    config = module.Config(
+        Schedule(16 * 10 - 3), World("CartPole-v1", "gymnasium", 4), horizon=4, learning_rate=0.5, anneal=True
+    )
+
+    def rates(config):
+        learner, source, _ = module.experiment(config, seed=0, device="cpu")
+        source.reset(0)
+        batch = source.draw(learner)
+        for _ in range(10):
+            learner.update(batch)
+            yield learner.descent.optimiser.param_groups[0]["lr"]
+
+    assert list(rates(config)) == pytest.approx([0.5 * left / 10 for left in range(10, 0, -1)])
+    assert set(rates(replace(config, anneal=False))) == {0.5}
+
+
+# A state that goes on
+
+
+@every
+def test_a_learner_restored_from_its_parts_learns_on_bit_for_bit(module):
+    config = module.Config(Schedule(640), World("CartPole-v1", "gymnasium", 4), horizon=16)
+    (first, source, _), (second, _, _) = (module.experiment(config, seed=seed, device="cpu") for seed in (1, 2))
+    source.reset(0)
+    batch = source.draw(first)
+    first.update(batch)
+    first.act(batch.obs[0])
+    for name, part in first.parts().items():
+        second.parts()[name].load_state_dict(copy.deepcopy(part.state_dict()))  # the optimiser's is shared otherwise
+    np.testing.assert_array_equal(first.act(batch.obs[0]).actions, second.act(batch.obs[0]).actions)
+    assert first.update(batch) == second.update(batch)
+    for mine, other in zip(first.network.parameters(), second.network.parameters(), strict=True):
+        assert torch.equal(mine, other)
+
+
+@every
+def test_a_player_acts_like_the_learner_on_dice_of_its_own(module):
+    learner = learner_on(module, bandit_network(QUARTERS))
+    before = learner.dice.state_dict()["state"].clone()
+    first, again, other = (learner.player(seed).act(blank(200)).actions for seed in (1, 1, 2))
+    np.testing.assert_array_equal(first, again)
+    assert (first != other).any()
+    assert torch.equal(learner.dice.state_dict()["state"], before)
+    assert np.mean(first) == pytest.approx(0.75, abs=0.13)  # four standard errors
+
+
+@every
+def test_a_gradient_is_clipped_to_its_greatest_norm_and_told_as_it_was(module):
+    def step(max_norm):
+        network = bandits.fresh_network()
+        metrics = learner_on(module, network, max_gradient_norm=max_norm).update(bandits.played(network))
+        return metrics["gradient/norm"], torch.cat([g.flatten() for g in bandits.gradients(network).values()])
+
+    (norm, whole), (told, clipped) = step(1e9), step(0.01)
+    assert norm == pytest.approx(whole.norm().item())
+    assert told == norm > 0.01
+    torch.testing.assert_close(clipped, whole * 0.01 / norm)
