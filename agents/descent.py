@@ -9,11 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sparring.envs.errors import BadInputError
-
-
-class DivergedError(BadInputError):
-    """A quantity that is not finite any more: nothing can be learned from here on; the message says which and where."""
+from sparring.envs.errors import DivergedError
 
 
 class Descent:

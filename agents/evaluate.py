@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 from gymnasium.spaces import Discrete, Space
 
+from sparring.agents import statistics
 from sparring.agents.protocol import Evaluation, Judge, Watch, unwatched
 from sparring.envs import episodes
 from sparring.envs import worlds as door
@@ -21,7 +22,6 @@ from sparring.envs.episodes import Episode
 from sparring.envs.rollouts import Actor, Acts
 from sparring.envs.worlds import Array, World
 
-RESAMPLES = 10_000
 RANDOM_SCORES: dict[tuple[World, int, int], list[float]] = {}  # by (world, games, seed): they never change
 JUDGED = 2**32 - 1  # sets evaluation seeds apart from the training seeds, which are numbered by update
 AT_A_TIME = 64  # games side by side: bounds the memory of a large evaluation
@@ -43,11 +43,8 @@ class Random:
 
 
 def interval(scores: Sequence[float]) -> tuple[float, float]:
-    """The 95 % bootstrap percentile interval of the mean (Efron & Tibshirani 1993, chapter 13)."""
-    sample = np.asarray(scores, float)
-    draws = np.random.default_rng(0).integers(len(sample), size=(RESAMPLES, len(sample)))
-    low, high = np.quantile(sample[draws].mean(1), [0.025, 0.975])
-    return float(low), float(high)
+    """The 95 % bootstrap percentile interval of the mean."""
+    return statistics.estimate(scores).interval
 
 
 def play(actor: Actor[Any], world: World, games: int, seed: int, watch: Watch = unwatched) -> list[Episode]:
@@ -100,8 +97,13 @@ def _side_by_side(actor: Actor[Any], world: World, seeds: range, watch: Callable
     ]
 
 
-def evaluate(actor: Actor[Any], world: World, *, games: int, seed: int, watch: Watch = unwatched) -> Evaluation:
-    """Mean score over full games with its 95 % interval, beside the uniform policy's on the same seeds."""
+def evaluate(
+    actor: Actor[Any], world: World, *, games: int, seed: int, policy: str = "stochastic", watch: Watch = unwatched
+) -> Evaluation:
+    """Mean score over full games with its 95 % interval, beside the uniform policy's on the same seeds.
+
+    `policy` says, for the protocol's record, how the actor chooses.
+    """
     played = play(actor, world, games, seed, lambda done, _: watch(done, 2 * games))
     scores = [episode.score for episode in played]
     low, high = interval(scores)
@@ -122,7 +124,7 @@ def evaluate(actor: Actor[Any], world: World, *, games: int, seed: int, watch: W
         "full_games": True,
         "games": games,
         "seeds": [seed, seed + games - 1],
-        "policy": "stochastic",
+        "policy": policy,
         "interval": "95 % bootstrap over games",
     }
     return Evaluation(metrics, protocol, scores, sorted(played, key=lambda episode: -episode.score)[:1])
@@ -135,7 +137,7 @@ class Learner(Protocol):
         """The present policy with dice of its own."""
 
 
-def judge(world: World, *, games: int, seed: int) -> Judge:
+def judge(world: World, *, games: int, seed: int, policy: str = "stochastic") -> Judge:
     """What an Experiment needs: an evaluation that rolls its own dice, on seeds set apart from those of the training.
 
     Without sticky actions a seed only chooses among the protocol's openings; the policy's dice tell the games apart.
@@ -143,7 +145,7 @@ def judge(world: World, *, games: int, seed: int) -> Judge:
     apart = int(np.random.SeedSequence([seed, JUDGED]).generate_state(1)[0] >> 2)
 
     def evaluation(learner: Learner, /, *, watch: Watch = unwatched) -> Evaluation:
-        return evaluate(learner.player(apart), world, games=games, seed=apart, watch=watch)
+        return evaluate(learner.player(apart), world, games=games, seed=apart, policy=policy, watch=watch)
 
     return evaluation
 

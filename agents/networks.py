@@ -89,7 +89,7 @@ class Blocks(nn.Module):
         """uint8 [B, C, H, W] → 0 … 255, channels last, the 16 C channels ordered by channel, row, column."""
         B, C, H, W = images.shape
         rows = images.reshape(-1).view(torch.int32).view(B, C, H // 4, 4, W // 4)
-        blocks = rows.permute(0, 2, 4, 1, 3).flatten().view(torch.uint8).view(B, H // 4, W // 4, 16 * C)
+        blocks = rows.permute(0, 2, 4, 1, 3).reshape(-1).view(torch.uint8).view(B, H // 4, W // 4, 16 * C)
         return blocks.to(float_type(images)).permute(0, 3, 1, 2)
 
 

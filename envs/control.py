@@ -16,7 +16,7 @@ import gymnasium
 import numpy as np
 from gymnasium.spaces import Box
 from gymnasium.vector import AutoresetMode
-from gymnasium.wrappers import ClipAction, FlattenObservation, RescaleAction, TimeLimit
+from gymnasium.wrappers import FlattenObservation, RescaleAction, TimeLimit, TransformAction
 
 from sparring.envs.errors import BadInputError
 from sparring.envs.probes import PROBES
@@ -40,10 +40,17 @@ def prepare(world: gymnasium.Env[Any, Any]) -> gymnasium.Env[Any, Any]:
     if world.spec is not None and world.spec.max_episode_steps is None:
         world = TimeLimit(world, LONGEST)
     if isinstance(world.action_space, Box):
-        world = ClipAction(
-            RescaleAction(world, np.float32(-1), np.float32(1)) if world.action_space.is_bounded() else world
-        )
+        world = clipped(world)
     return world if isinstance(world.observation_space, Box) else FlattenObservation(world)
+
+
+def clipped(world: gymnasium.Env[Any, Any]) -> gymnasium.Env[Any, Any]:
+    """Continuous actions in [−1, 1] where the world's own bounds are finite; what lies outside is clipped."""
+    if world.action_space.is_bounded():  # type: ignore[attr-defined]
+        world = RescaleAction(world, np.float32(-1), np.float32(1))
+    space = world.action_space
+    assert isinstance(space, Box)
+    return TransformAction(world, lambda action: np.clip(action, space.low, space.high), space)
 
 
 def make(env: str, protocol: Protocol, count: int, *, training: bool) -> Worlds:

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 import gymnasium
 import numpy as np
+from gymnasium.spaces import Box
 
 from sparring.envs import worlds as door
 from sparring.envs.errors import BadInputError
@@ -109,8 +110,10 @@ def load(path: Path) -> Episode:
         steps = len(episode.actions)
         if steps < 1 or episode.rewards.shape != (steps,) or episode.checksums.shape != (steps + 1,):
             raise EpisodeError(f"{path} is damaged: its arrays do not fit each other ({shapes})")
-        if episode.actions.dtype.kind not in "if":
-            raise EpisodeError(f"{path} is damaged: its actions are {episode.actions.dtype}, not numbers")
+        if (episode.actions.dtype.kind, episode.actions.ndim) not in (("i", 1), ("f", 2)):
+            raise EpisodeError(
+                f"{path} is damaged: its actions are {episode.actions.dtype}{list(episode.actions.shape)}"
+            )
     except EpisodeError:
         raise
     except Exception as error:  # whatever zip, NumPy and JSON make of bytes that are none of theirs
@@ -152,6 +155,13 @@ def verify(episode: Episode, watch: Callable[[int], None] = lambda step: None) -
         worlds.close()
 
 
+def playable(action: Array, space: gymnasium.Space[Any]) -> bool:
+    """Whether a world takes the action; it clips a continuous one itself, wherever it lies."""
+    if isinstance(space, Box):
+        return action.shape == space.shape and bool(np.isfinite(action).all())
+    return space.contains(action)
+
+
 def _verify(episode: Episode, worlds: Any, watch: Callable[[int], None]) -> Verdict:
     obs, _ = worlds.reset(seed=episode.seed)
     if checksum(obs[0]) != episode.checksums[0]:
@@ -159,7 +169,7 @@ def _verify(episode: Episode, worlds: Any, watch: Callable[[int], None]) -> Verd
     last = len(episode.actions) - 1
     for step, (action, reward) in enumerate(zip(episode.actions, episode.rewards, strict=True)):
         watch(step)
-        if not worlds.single_action_space.contains(action):
+        if not playable(action, worlds.single_action_space):
             return Verdict(step, f"the world has no action {action}")
         obs, rewards, terminated, truncated, info = worlds.step(np.array([action]))
         over = bool(terminated[0] | truncated[0])

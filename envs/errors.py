@@ -11,6 +11,10 @@ class BadInputError(ValueError):
     """Something that was asked for cannot be done; the message says what was wrong and what to do."""
 
 
+class DivergedError(BadInputError):
+    """A quantity is not finite any more, so nothing can be learned from here on; the message says which and where."""
+
+
 class UnknownNameError(BadInputError):
     """A name that nothing answers to; the message lists the nearest names that something does."""
 

@@ -82,21 +82,24 @@ class Group:
         """End the step that was begun."""
         self.obs, rewards, terminated, truncated, info = self.worlds.recv()
         truncated = truncated & ~terminated
+        lost = life_lost(info, len(rewards))
+        over = np.flatnonzero((terminated | truncated) & ~lost)
         self.scores += rewards
         self.lengths += 1
-        for k in np.flatnonzero((terminated | truncated) & ~life_lost(info, len(rewards))):
+        for k in over:
             self.finished.append((float(self.scores[k]), int(self.lengths[k])))
             self.scores[k] = self.lengths[k] = 0
-        return Step(rewards, terminated, truncated, [info["final_obs"][k] for k in np.flatnonzero(truncated)])
+        return Step(rewards, terminated, truncated, lost, {int(k): info["final_obs"][k] for k in over})
 
 
 class Step(NamedTuple):
     """What one step of n worlds brought."""
 
     rewards: Array  # [n] raw
-    terminated: Array  # [n] bool
-    truncated: Array  # [n] bool, and not terminated
-    cut_obs: list[Array]  # the last observation of each truncated game
+    terminated: Array  # [n] bool: the return ends here
+    truncated: Array  # [n] bool: the game was cut here, and did not end
+    life_lost: Array  # [n] bool: terminated for the learner only, the game goes on
+    final_obs: Mapping[int, Array]  # the last observation of each game that is over, by world
 
 
 class Rollouts(Generic[Memory]):
@@ -123,13 +126,18 @@ class Rollouts(Generic[Memory]):
         """What the worlds show now, [N, *obs]."""
         return np.concatenate([group.obs for group in self.groups])
 
+    @property
+    def finished(self) -> list[tuple[float, int]]:
+        """(score, steps) of the games that ended since the report began."""
+        return [game for group in self.groups for game in group.finished]
+
     def reset(self, seed: int) -> None:
         """Start all games anew; world k is seeded with seed + k."""
         self.seed = seed
         self.log: list[Array] = []  # the actions [N, *action] played since
         for group in self.groups:
             group.reset(seed)
-        self._forget()
+        self.forget()
 
     def draw(self, actor: Actor[Memory]) -> Rollout[Memory]:
         """Play `horizon` steps in every world.
@@ -139,7 +147,7 @@ class Rollouts(Generic[Memory]):
         """
         if self.seed is None:
             raise RuntimeError("reset(seed) the source before drawing from it")
-        self._forget()
+        self.forget()
         T, N = self.horizon, self.worlds
         obs = np.empty((T + 1, N, *self.groups[0].obs.shape[1:]), self.groups[0].obs.dtype)
         rewards = np.empty((T, N), np.float32)
@@ -153,8 +161,8 @@ class Rollouts(Generic[Memory]):
                 now = group.columns
                 if t > 0:
                     step = self._timed("emulating", group.recv)
-                    rewards[t - 1, now], terminated[t - 1, now], truncated[t - 1, now], last = step
-                    cut_obs += last
+                    rewards[t - 1, now], terminated[t - 1, now], truncated[t - 1, now] = step[:3]
+                    cut_obs += [step.final_obs[k] for k in np.flatnonzero(step.truncated).tolist()]
                 obs[t, now] = group.obs
                 if t < T:
                     acts[t].append(self._timed("acting", partial(actor.act, group.obs)))
@@ -172,13 +180,16 @@ class Rollouts(Generic[Memory]):
             group.send(actions[group.columns])
         steps = [self._timed("emulating", group.recv) for group in self.groups]
         self.log.append(actions)
-        rewards, terminated, truncated = (np.concatenate([step[field] for step in steps]) for field in range(3))
-        return Step(rewards, terminated, truncated, [last for step in steps for last in step.cut_obs])
+        rewards, terminated, truncated, lost = (np.concatenate([step[field] for step in steps]) for field in range(4))
+        first = [group.columns.start for group in self.groups]
+        final = {
+            start + k: last for start, step in zip(first, steps, strict=True) for k, last in step.final_obs.items()
+        }
+        return Step(rewards, terminated, truncated, lost, final)
 
     def report(self) -> Report:
         """The games that ended during the last draw, and where its time went."""
-        games = [game for group in self.groups for game in group.finished]
-        scores, lengths = [score for score, _ in games], [float(length) for _, length in games]
+        scores, lengths = [score for score, _ in self.finished], [float(length) for _, length in self.finished]
         return Report({"game/score": scores, "game/length": lengths}, self.seconds)
 
     def state_dict(self) -> dict[str, Any]:
@@ -196,18 +207,26 @@ class Rollouts(Generic[Memory]):
         """Play the log again, so that the worlds stand where they stood.
 
         Raises:
-            BadInputError: they do not, because they draw random numbers that their seed does not decide.
+            BadInputError: they do not (`prove`).
         """
         self.reset(state["seed"])
         for actions in state["log"]:
             self.step(np.array(actions, self.action_space.dtype))
-        self._forget()
+        self.prove(state)
+
+    def prove(self, state: Mapping[str, Any]) -> None:
+        """Make sure that the worlds stand where `state` was saved, and begin a new report.
+
+        Raises:
+            BadInputError: they do not, because they draw random numbers that their seed does not decide.
+        """
+        self.forget()
         if checksum(self.obs) != state["shown"]:
             raise BadInputError(
                 "these worlds do not repeat themselves from seed and actions, so they cannot go on exactly"
             )
 
-    def _forget(self) -> None:
+    def forget(self) -> None:
         """Begin a new report."""
         for group in self.groups:
             group.finished.clear()

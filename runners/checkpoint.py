@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from sparring.envs.errors import BadInputError
+from sparring.envs.errors import BadInputError, DivergedError
 from sparring.envs.files import write_aside
 
 MAGIC = b"sparring checkpoint 1 "
@@ -22,6 +22,24 @@ MAGIC = b"sparring checkpoint 1 "
 
 class CheckpointError(BadInputError):
     """A file that is no checkpoint of ours, or a damaged one; the message names it and says what to do."""
+
+
+def check_finite(state: Any, name: str = "") -> None:
+    """Look through nested dicts and lists for a tensor that is worth nothing.
+
+    Raises:
+        DivergedError: names the first one.
+    """
+    if isinstance(state, Mapping):
+        for key, value in state.items():
+            check_finite(value, f"{name}.{key}" if name else str(key))
+    elif isinstance(state, list | tuple):
+        for number, value in enumerate(state):
+            check_finite(value, f"{name}.{number}")
+    elif isinstance(state, torch.Tensor) and not torch.isfinite(state).all():
+        raise DivergedError(
+            f"{name} holds numbers that are not finite, so it is not saved; the last checkpoint is good"
+        )
 
 
 def write(path: Path, state: Mapping[str, Any]) -> None:

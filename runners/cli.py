@@ -1,4 +1,4 @@
-"""The command `sparring`: train, resume, evaluate, replay, list.
+"""The command `sparring`: train, sweep, resume, evaluate, replay, list.
 
 Options are made from each algorithm's Config. Heavy packages are imported only once there is something to do, so help
 comes at once.
@@ -7,12 +7,11 @@ comes at once.
 from __future__ import annotations
 
 import dataclasses
-import datetime
 import os
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -20,26 +19,24 @@ from rich.progress import Progress
 
 from sparring.envs.errors import BadInputError, UnknownNameError
 from sparring.runners import catalog
+from sparring.runners.begin import RUNS, algorithm_of, new_path, parse_training, planned
 from sparring.runners.options import (
     Evaluate,
     List,
     Replay,
     Resume,
+    Sweep,
     Train,
-    chosen_preset,
-    option,
     parse,
     parse_with_config,
 )
-
-if TYPE_CHECKING:  # torch takes over a second to import
-    from sparring.runners.folder import RunFolder
-    from sparring.runners.job import Job
 
 USAGE = r"""[bold]sparring[/] — somebody learning against somebody
 
   [bold]sparring train[/] ALGO     learn a world, then show what was learned
                     \[--preset NAME] \[--env ID] \[--steps N | --minutes M] \[--seed S] \[--out DIR] …
+  [bold]sparring sweep[/] ALGO     the same on several seeds, in parallel; mean, median and IQM with intervals
+                    \[--seeds 0..4] \[--jobs N] \[--out DIR] and the options of train; again with the same --out: go on
   [bold]sparring resume[/] RUN     go on exactly where a run stopped
   [bold]sparring evaluate[/] RUN   play full games for a score with its interval
                     \[--episodes N] \[--protocol NAME]
@@ -49,7 +46,6 @@ USAGE = r"""[bold]sparring[/] — somebody learning against somebody
 
 Each has its own --help, and so has each algorithm: sparring train ppo --help."""
 
-RUNS = Path("runs")
 FAILED = 2  # exit codes
 INTERRUPTED = 130  # 128 + SIGINT, as shells count
 
@@ -77,6 +73,7 @@ def dispatch(words: list[str], console: Console) -> int:
         return 0
     verbs: dict[str, Callable[[list[str], Console], int]] = {
         "train": train_command,
+        "sweep": sweep_command,
         "resume": resume_command,
         "evaluate": evaluate_command,
         "replay": replay_command,
@@ -89,70 +86,44 @@ def dispatch(words: list[str], console: Console) -> int:
 
 def train_command(words: list[str], console: Console) -> int:
     """sparring train ALGO …"""
-    asks_help = any(word in ("-h", "--help") for word in words)
-    if not words or words[0].startswith("-"):
-        console.print("sparring train ALGO [options]; each algorithm has its own --help", markup=False, highlight=False)
-        with catalog.without_torch():
-            from sparring.runners import listing
-
-            console.print(listing.algorithms_table())
-        if asks_help:
-            return 0
-        raise BadInputError(f"train what? for example: sparring train {next(iter(catalog.algorithms()))}")
-    name = words[0]
-    catalog.find(name)
-    if asks_help:
-        with catalog.without_torch():
-            parse_train(name, words[1:])
-    from sparring.runners import job as jobs
+    name = algorithm_of("train", Train, words, console)
+    if name is None:
+        return 0
+    from sparring.runners.folder import RunFolder
     from sparring.runners.session import run_to_end
 
-    options = parse_train(name, words[1:])
-    if options.minutes is not None and option(words, "steps") is not None:
-        raise BadInputError(
-            f"--steps {option(words, 'steps')} and --minutes {options.minutes:g} both set the length; give one"
-        )
-    job = jobs.Job.plan(name, options.config, seed=options.seed, device=jobs.device_of(options.device))
+    options = parse_training("train", Train, name, words[1:])
     if options.out is not None and options.out.exists():
         raise BadInputError(f"{options.out} exists; go on with `sparring resume {options.out}`, or name another --out")
-    experiment = job.build()
-    fitting = jobs.with_fitting_threads(job, experiment)
-    if fitting != job:
-        job, experiment = fitting, fitting.build()
-    if options.minutes is not None:
-        job = within(options.minutes, job, console)
-        experiment = job.build()
-    folder = new_folder(options.out, job)
-    return run_to_end(job, experiment, folder, options.track, console)
+    job, experiment = planned(name, options, console, seed=options.seed)
+    out = options.out or new_path(name, job.config, f"seed{job.seed}")
+    return run_to_end(job, experiment, RunFolder.create(out, job.record()), options.track, console)
 
 
-def parse_train(name: str, words: Sequence[str]) -> Any:
-    """The options of `sparring train NAME`."""
-    module = catalog.load(name)
-    preset = chosen_preset(module.PRESETS, words)
-    return parse_with_config(Train, module.PRESETS[preset].config, words, f"sparring train {name}")
+def sweep_command(words: list[str], console: Console) -> int:
+    """sparring sweep ALGO …"""
+    name = algorithm_of("sweep", Sweep, words, console)
+    if name is None:
+        return 0
+    from sparring.runners import job as jobs
+    from sparring.runners import sweep as sweeps
+    from sparring.runners import sweepfolder
 
-
-def within(minutes: float, job: Job, console: Console) -> Job:
-    """The job with as many steps as fit into the minutes at this machine's speed, measured on a throw-away copy."""
-    from sparring.runners.budget import steps_in
-
-    with console.status(f"measuring the speed of {job.title} …"):
-        steps = steps_in(minutes, job.build)
-    console.print(f"{minutes:g} minutes are {steps:,} steps at this machine's speed", highlight=False)
-    schedule = dataclasses.replace(job.config.schedule, steps=steps)
-    return dataclasses.replace(job, config=dataclasses.replace(job.config, schedule=schedule))
-
-
-def new_folder(out: Path | None, job: Job) -> RunFolder:
-    """The run's folder, with its config.json."""
-    from sparring.runners.folder import RunFolder
-    from sparring.runners.job import where
-
-    if out is None:
-        name = "-".join([job.algorithm, *(env.split("/")[-1] for env in where(job.config)[:1])])
-        out = RUNS / f"{name}-{datetime.datetime.now():%Y%m%d-%H%M%S}-seed{job.seed}"
-    return RunFolder.create(out, job.record())
+    options = parse_training("sweep", Sweep, name, words[1:])
+    out = options.out or new_path(name, options.config, "sweep")
+    stored = sweepfolder.Sweep.open(out)
+    if stored is None:
+        sweepfolder.check_enough(name, options.seeds)
+        job, experiment = planned(name, options, console, seed=options.seeds[0], at_once=options.jobs or 1)
+        sweep = sweepfolder.Sweep.plan(out, job, experiment.source.steps_per_draw, options.seeds, options.minutes)
+        del experiment  # its worlds
+    else:
+        sweep = stored.asked_again(name, options.config, options.seeds, options.minutes)
+    at_once = options.jobs or max(jobs.cores() // sweep.job.threads, 1)
+    again = shlex.join(["sweep", *words, *([] if options.out else ["--out", str(out)])])
+    return sweeps.run_to_end(
+        sweep, at_once=at_once, track=options.track, device=options.device, console=console, again=again
+    )
 
 
 def resume_command(words: list[str], console: Console) -> int:
@@ -181,6 +152,9 @@ def resume_command(words: list[str], console: Console) -> int:
     asked = jobs.at_home(asked, options.device)
     for warning in jobs.inexact(stored, asked, folder.record):
         console.print(f"[yellow]note:[/] {warning}", highlight=False)
+    if hasattr(asked.config, "buffer_size"):
+        most = min(asked.config.buffer_size, asked.config.schedule.steps)
+        console.print(f"playing up to {most:,} steps again to fill the replay buffer as it was …", highlight=False)
     if folder.checkpoints:
         checkpoint.read(folder.checkpoints[-1])  # a damaged one is named before anything is written
     experiment = asked.build()

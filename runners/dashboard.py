@@ -25,6 +25,24 @@ LINE_EVERY = 15.0  # seconds between lines where there is no terminal
 COUNTERS = ("update", "step")
 
 
+class Pace:
+    """How fast the steps come, over the recent updates."""
+
+    def __init__(self) -> None:
+        self.marks: deque[tuple[float, float]] = deque(maxlen=PACE)  # (seconds, step) at the end of each
+
+    def mark(self, step: float) -> None:
+        """Now it is `step`."""
+        self.marks.append((perf_counter(), step))
+
+    def speed(self) -> float:
+        """Agent steps a second; 0 until there are two marks."""
+        if len(self.marks) < 2:
+            return 0.0
+        (start, first), (end, last) = self.marks[0], self.marks[-1]
+        return (last - first) / max(end - start, 1e-9)
+
+
 class Dashboard:
     """Shows the rows as they come."""
 
@@ -35,7 +53,7 @@ class Dashboard:
         self.samples: dict[str, deque[float]] = {}
         self.best: dict[str, float] = {}
         self.latest: dict[str, float] = {}
-        self.pace: deque[tuple[float, float]] = deque(maxlen=PACE)  # (seconds, step) at the end of recent updates
+        self.pace = Pace()
         self.stages: deque[Mapping[str, float]] = deque(maxlen=PACE)
         self.spoken = perf_counter()
         self.notice = ""
@@ -63,7 +81,7 @@ class Dashboard:
                 self.best[name] = max([self.best.get(name, -np.inf), *value])
             else:
                 self.latest[name] = value
-        self.pace.append((perf_counter(), self.latest["step"]))
+        self.pace.mark(self.latest["step"])
         self.stages.append(seconds)
         if not self.console.is_terminal and perf_counter() - self.spoken > LINE_EVERY:
             self.spoken = perf_counter()
@@ -89,18 +107,11 @@ class Dashboard:
         if not self.console.is_terminal:
             self.console.print(notice)
 
-    def speed(self) -> float:
-        """Agent steps a second over the recent updates; 0 until there are two."""
-        if len(self.pace) < 2:
-            return 0.0
-        (start, first), (end, last) = self.pace[0], self.pace[-1]
-        return (last - first) / max(end - start, 1e-9)
-
     def progress(self) -> str:
         """Where the run stands, in words."""
         step = self.latest.get("step", 0)
         words = f"{min(step / self.steps, 1):4.0%} · {step:,.0f} of {self.steps:,} steps"
-        speed = self.speed()
+        speed = self.pace.speed()
         return f"{words} · {speed:,.0f} steps/s · {clock((self.steps - step) / speed)} left" if speed else words
 
     def sample_lines(self) -> list[tuple[str, str]]:

@@ -30,7 +30,9 @@ from sparring.runners.tracker import Row
 
 FORMAT = 1
 KEPT = 3  # checkpoints
+SWEEP = "sweep.json"  # where it lies the folder holds runs, and is none
 JOURNALS = ("metrics.jsonl", "timing.jsonl")
+EVALUATION = "evaluation/"  # before a metric of an evaluation, in a row
 SCORE = "-score"  # in an episode's file name, before its score
 
 
@@ -68,6 +70,8 @@ class RunFolder:
         folder = cls(path)
         if not path.is_dir():
             raise BadInputError(f"there is no run at {path}; `sparring list runs` shows those below runs/")
+        if (path / SWEEP).is_file():
+            raise BadInputError(f"{path} is a sweep; its runs are the folders seed-… in it, such as {path / 'seed-0'}")
         if not (path / "config.json").is_file():
             raise BadInputError(f"{path} is not a run: it has no config.json")
         if folder.record.get("format") != FORMAT:
@@ -108,12 +112,17 @@ class RunFolder:
         return int(self.checkpoints[-1].stem) if self.checkpoints else None
 
     def save(self, update: int, parts: Mapping[str, Stateful]) -> None:
-        """Write a checkpoint of all parts, and let go of the oldest."""
+        """Write a checkpoint of all parts, and let go of the oldest.
+
+        Raises:
+            DivergedError: a part is not finite any more; nothing was written.
+        """
         for journal in JOURNALS:
             if (self.path / journal).exists():
                 with (self.path / journal).open("rb") as file:
                     os.fsync(file.fileno())  # a checkpoint must not outlive its rows
         state = {"update": update, "parts": {name: part.state_dict() for name, part in parts.items()}}
+        checkpoint.check_finite(state["parts"])
         checkpoint.write(self.path / "checkpoints" / f"{update:08d}.pt", state)
         for old in self.checkpoints[:-KEPT]:
             old.unlink()
@@ -144,6 +153,20 @@ class RunFolder:
         name = f"{update:08d}-{kind}-seed{seeds[0]}-{len(evaluation.scores)}.json"
         record = {"update": update, **evaluation.metrics, "scores": evaluation.scores, "protocol": evaluation.protocol}
         write_aside(self.path / "evaluations" / name, json.dumps(record, indent=2).encode())
+
+    def judgement(self) -> dict[str, Any]:
+        """The training's own last evaluation, as `keep` wrote it: metrics, scores and their protocol.
+
+        Raises:
+            BadInputError: there is none.
+        """
+        for row in reversed(list(self.rows())):
+            told = {name.removeprefix(EVALUATION): value for name, value in row.items() if name.startswith(EVALUATION)}
+            for path in (self.path / "evaluations").glob(f"{row['update']:08d}-*.json") if told else ():
+                record = json.loads(path.read_text())
+                if told.items() <= record.items():  # `sparring evaluate` may have kept others of the same update
+                    return dict(record)
+        raise BadInputError(f"{self.path} has no evaluation yet; go on with `sparring resume {self.path}`")
 
     def log(self, row: Row, seconds: Mapping[str, float]) -> None:
         """Append a line to each journal; numbers keep every bit."""
@@ -190,7 +213,7 @@ class RunFolder:
 
 def summaries(runs: Path) -> Iterator[tuple[str, str, str, str, str]]:
     """(path, algorithm, steps, last evaluation's score, time of the last save) of each run below a folder."""
-    for config in sorted(runs.glob("*/config.json")):
+    for config in sorted([*runs.glob("*/config.json"), *runs.glob("*/seed-*/config.json")]):  # those of sweeps too
         try:
             yield _summary(RunFolder.open(config.parent))
         except (BadInputError, KeyError) as error:

@@ -13,6 +13,7 @@ import typing
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -27,7 +28,7 @@ from sparring.runners.train import Run
 
 DeviceName = Literal["auto", "cpu", "cuda"]
 SMALL = 100_000  # weights: an MLP of 9,000 learns faster on one thread, the Nature network of 1.7 million on two
-PACKAGES = ("sparring", "torch", "numpy", "gymnasium", "ale-py")
+PACKAGES = ("sparring", "torch", "numpy", "gymnasium", "ale-py", "stable-baselines3")
 
 
 @dataclass(frozen=True)
@@ -86,12 +87,20 @@ class Job:
         Raises:
             BadInputError: its config.json does not fit this version.
         """
-        record = folder.record
+        return cls.read(folder.record, folder.path / "config.json")
+
+    @classmethod
+    def read(cls, record: Mapping[str, Any], path: Path) -> Job:
+        """The job that `record` told of; `path` is where that was read, for people.
+
+        Raises:
+            BadInputError: it does not fit this version.
+        """
         try:
             config = rebuild(catalog.load(record["algorithm"]).Config, record["config"])
             return cls(record["algorithm"], record["seed"], config, record["device"], record["threads"])
         except (KeyError, TypeError) as error:
-            raise BadInputError(f"{folder.path / 'config.json'} does not fit this version: {error}") from None
+            raise BadInputError(f"{path} does not fit this version: {error}") from None
 
 
 def protocol(config: Any) -> dict[str, Any]:
@@ -127,6 +136,8 @@ def flatten(config: Any) -> Iterator[tuple[str, Any]]:
 
 def differences(stored: Job, asked: Job) -> list[str]:
     """What would learn differently, one line an option."""
+    if stored.algorithm != asked.algorithm:
+        return [f"algorithm: the run has {stored.algorithm}, you ask for {asked.algorithm}"]
     changed = list(_changed(stored.config, asked.config))
     if stored.seed != asked.seed:
         changed.append(("--seed", stored.seed, asked.seed))

@@ -52,6 +52,45 @@ def _count_rule(info: tyro.constructors.PrimitiveTypeInfo) -> tyro.constructors.
     )
 
 
+MOST_SEEDS = 1_000
+
+
+def seeds(text: str) -> tuple[int, ...]:
+    """0..4 (both ends belong to it), 0,3,7 or 0..2,9 → the numbers in their order.
+
+    Raises:
+        ValueError: it is none of these, a range has nothing in it, a seed comes twice, or there are too many.
+    """
+    spans = [_span(part.strip(), text) for part in text.split(",")]
+    count = sum(span.stop - span.start for span in spans)
+    if count > MOST_SEEDS:
+        raise ValueError(f"{text!r} are {count:,} seeds; at most {MOST_SEEDS:,} are one sweep")
+    chosen = [seed for span in spans for seed in span]
+    twice = sorted({seed for seed in chosen if chosen.count(seed) > 1})
+    if twice:
+        raise ValueError(f"{text!r} has {', '.join(map(str, twice))} twice; give every seed once")
+    return tuple(chosen)
+
+
+def _span(part: str, text: str) -> range:
+    first, dots, last = part.partition("..")
+    ends = (first, last) if dots else (first, first)
+    if not all(end.isascii() and end.isdecimal() for end in ends):
+        raise ValueError(f"{text!r} are no seeds; write 0..4 or 0,3,7 or 0..2,9")
+    if int(ends[0]) > int(ends[1]):
+        raise ValueError(f"{part} has nothing in it; write {ends[1]}..{ends[0]}")
+    return range(int(ends[0]), int(ends[1]) + 1)
+
+
+SEEDS = tyro.constructors.PrimitiveConstructorSpec[tuple[int, ...]](
+    nargs=1,
+    metavar="A..B|A,B,C",
+    instance_from_str=lambda words: seeds(words[0]),
+    is_instance=lambda value: isinstance(value, tuple),
+    str_from_instance=lambda value: [",".join(map(str, value))],
+)
+
+
 @dataclass(frozen=True)
 class Where:
     """Options of every training that do not change what is learned."""
@@ -63,22 +102,46 @@ class Where:
 
 
 @dataclass(frozen=True)
-class Train(Where):
-    """Options of `sparring train` beside the algorithm's own."""
+class Begin(Where):
+    """Options of whatever begins a training, beside the algorithm's own."""
 
     preset: str | None = None
     """settings to start from (`sparring list presets`); other options change them; default: what fits the world"""
     minutes: float | None = None
     """measure the speed first and choose the steps that take this long"""
     out: Path | None = None
-    """folder of the run; default: a new one below runs/"""
+    """folder of all that comes of it; default: a new one below runs/"""
+
+    def __post_init__(self) -> None:
+        if self.minutes is not None and not 0 < self.minutes < inf:
+            raise BadInputError(f"minutes is {self.minutes:g}; it must be positive")
+
+
+@dataclass(frozen=True)
+class Train(Begin):
+    """Options of `sparring train` beside the algorithm's own."""
+
     seed: int = 0
     """everything random follows from it"""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_ranges(self, seed=(0, inf))
-        if self.minutes is not None and not 0 < self.minutes < inf:
-            raise BadInputError(f"minutes is {self.minutes:g}; it must be positive")
+
+
+@dataclass(frozen=True)
+class Sweep(Begin):
+    """Options of `sparring sweep` beside the algorithm's own."""
+
+    seeds: Annotated[tuple[int, ...], SEEDS] = (0, 1, 2, 3, 4)
+    """one run each: 0..4 (to 4 inclusive), 0,3,7 or 0..2,9; a later call may add more"""
+    jobs: int | None = None
+    """runs at a time; default: as many as the cores hold (a small network computes on one, a large one on all)"""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.jobs is not None:
+            check_ranges(self, jobs=(1, inf))
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from rich.panel import Panel
 from rich.table import Table
 
 from sparring.agents.protocol import Evaluation
+from sparring.agents.statistics import Scores
 from sparring.runners.folder import RunFolder
 
 SMOOTH = 100  # games in the curve's running mean
@@ -42,7 +43,8 @@ def protocol_line(protocol: Mapping[str, Any]) -> str:
             f"{protocol['frame_skip']} frames a step",
             "18 actions" if protocol["full_action_space"] else "minimal actions",
         ]
-    return ", ".join([*words, f"{protocol['policy']} policy", f"seeds {protocol['seeds'][0]}–{protocol['seeds'][1]}"])
+    seeds = [f"seeds {protocol['seeds'][0]}–{protocol['seeds'][1]}"] if "seeds" in protocol else []
+    return ", ".join([*words, f"{protocol['policy']} policy", *seeds])
 
 
 def curve(folder: RunFolder, title: str) -> Path | None:
@@ -54,13 +56,10 @@ def curve(folder: RunFolder, title: str) -> Path | None:
         return None
     from matplotlib.figure import Figure  # takes a third of a second, and only this needs it
 
-    sums = np.cumsum(np.insert(sample, 0, 0.0))
-    last = np.arange(1, len(sample) + 1)
-    first = np.maximum(last - SMOOTH, 0)
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.add_subplot()
     axes.plot(steps, sample, ".", ms=2, alpha=0.3, color="C0", label="one game")
-    axes.plot(steps, (sums[last] - sums[first]) / (last - first), color="C0", label=f"mean of {SMOOTH} games")
+    axes.plot(steps, running_mean(sample), color="C0", label=f"mean of {SMOOTH} games")
     judged = [row for row in rows if "evaluation/score" in row]
     if judged:
         x, y = [row["step"] for row in judged], [row["evaluation/score"] for row in judged]
@@ -72,6 +71,14 @@ def curve(folder: RunFolder, title: str) -> Path | None:
     path = folder.path / "curve.png"
     figure.savefig(path, dpi=120)
     return path
+
+
+def running_mean(sample: Scores) -> Scores:
+    """At each game, the mean of the last `SMOOTH` up to it; [G] → [G]."""
+    sums = np.cumsum(np.insert(sample, 0, 0.0))
+    last = np.arange(1, len(sample) + 1)
+    first = np.maximum(last - SMOOTH, 0)
+    return np.asarray((sums[last] - sums[first]) / (last - first))
 
 
 def farewell(console: Console, folder: RunFolder, *, command: Callable[[str], str], again: str) -> None:

@@ -99,7 +99,10 @@ def own_command(name: str) -> str:
 
 @contextlib.contextmanager
 def stop_signals(say: Callable[[str], None]) -> Iterator[Callable[[], bool]]:
-    """Let the first Ctrl-C (or SIGTERM) ask for a stop after the update in progress, and the second stop at once."""
+    """Let the first Ctrl-C (or SIGTERM) ask for a stop after the update in progress, and the second stop at once.
+
+    So does a terminal that is closed, unless `nohup` has said that it must not matter.
+    """
     asked: list[int] = []
 
     def hear(number: int, frame: object) -> None:
@@ -108,7 +111,8 @@ def stop_signals(say: Callable[[str], None]) -> Iterator[Callable[[], bool]]:
         asked.append(number)
         say("stopping after this update; Ctrl-C again stops at once and goes back to the last save")
 
-    before = {number: signal.signal(number, hear) for number in (signal.SIGINT, signal.SIGTERM)}
+    closing = [] if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else [signal.SIGHUP]
+    before = {number: signal.signal(number, hear) for number in (signal.SIGINT, signal.SIGTERM, *closing)}
     try:
         yield lambda: bool(asked)
     finally:

@@ -13,11 +13,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import isfinite
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 
-from sparring.agents.protocol import Evaluation, Experiment, Watch, unwatched
+from sparring.agents.protocol import Algorithm, Evaluation, Experiment, Watch, unwatched
+from sparring.envs.errors import DivergedError
+from sparring.envs.rollouts import Metrics
 from sparring.runners.folder import RunFolder
 from sparring.runners.tracker import Tracker
 
@@ -67,6 +71,7 @@ def train(
     Raises:
         StoppedError: `stop` said yes.
         CheckpointError: the newest checkpoint is damaged or does not fit.
+        DivergedError: what was learned is not finite; the newest checkpoint is from before.
     """
     algorithm, source, evaluate = experiment
     parts = {**algorithm.parts(), "source": source}
@@ -81,7 +86,7 @@ def train(
         clock = Clock()
         batch = source.draw(algorithm)
         clock.lap("drawing")
-        learned = algorithm.update(batch)
+        learned = _learn(algorithm, batch, update, folder)
         clock.lap("learning")
         update += 1
         row = {"update": update, "step": update * source.steps_per_draw, **source.report().metrics, **learned}
@@ -102,6 +107,21 @@ def train(
             raise StoppedError(update)
     assert evaluation is not None
     return evaluation
+
+
+def _learn(algorithm: Algorithm[Any], batch: Any, update: int, folder: RunFolder) -> Metrics:
+    """One update, whose metrics come in the order in which they were computed, so that the first fault is the cause."""
+    try:
+        metrics = algorithm.update(batch)
+        for name, value in metrics.items():
+            if isinstance(value, float) and not isfinite(value):
+                raise DivergedError(f"{name} became {value}")
+    except DivergedError as error:
+        raise DivergedError(
+            f"update {update + 1}: {error}. {folder.checkpoints[-1]} is from before and intact; "
+            "a smaller --learning-rate, in a new run, is the first thing to try"
+        ) from None
+    return metrics
 
 
 class Clock:

@@ -83,12 +83,15 @@ def imported(*words):
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["--help"], ["train", "resume", "evaluate", "replay", "list"]),
-        (["train", "--help"], ["ppo", "reinforce"]),
+        (["--help"], ["train", "sweep", "resume", "evaluate", "replay", "list"]),
+        (["train", "--help"], ["ppo", "reinforce", "sb3-ppo"]),
+        (["sweep", "--help"], ["sparring sweep ALGO", "ppo", "reinforce"]),
+        (["sweep", "ppo", "--help"], ["--seeds", "0..2,9", "--jobs", "--steps", "--minutes", "--clip", "--out"]),
         (
             ["train", "ppo", "--help"],
             ["--steps", "--minutes", "--clip", "--env", "--out", "--device", "--track", "--seed"],
         ),
+        (["train", "sb3-dqn", "--help"], ["--steps", "--buffer-size", "--exploration-final", "--no-save-memory"]),
         (["resume", "--help"], ["resume RUN"]),
         (["evaluate", "--help"], ["--episodes", "--protocol"]),
         (["replay", "--help"], ["--view", "terminal", "mp4", "gif", "verify"]),
@@ -180,7 +183,7 @@ gymnasium.register(CHORD, Chord)
     [
         # the nearest names
         (["trian"], ["no command is called 'trian'", "did you mean train?"]),
-        (["train", "pppo"], ["no algorithm is called 'pppo'", "did you mean ppo?"]),
+        (["train", "pppo"], ["no algorithm is called 'pppo'", "did you mean ppo"]),
         (["train", "zzz"], ["no algorithm is called 'zzz'", "there are:", "ppo", "reinforce"]),
         (["train", "ppo", "--env", "CartPol-v1"], ["no world is called 'CartPol-v1'", "did you mean CartPole-v1"]),
         (["train", "ppo", "--env", "SpaceInvaders"], ["no world is called 'SpaceInvaders'", "ALE/SpaceInvaders-v5"]),
@@ -199,6 +202,7 @@ gymnasium.register(CHORD, Chord)
         # what an algorithm can handle
         (["train", "ppo", "--env", CHORD], ["actions are MultiDiscrete([2 3])", "handles Discrete(n)", "Box(A)"]),
         ([*POLE, "--network", "nature"], ["Box(", "'nature' handles uint8 [C, H, W]", "try 'mlp'"]),
+        (["train", "sb3-dqn", "--env", "Pendulum-v1"], ["sb3-dqn cannot learn Pendulum-v1", "handles Discrete(n)"]),
         # numbers that cannot be
         ([*POLE, "--steps", "1.5"], ["--steps", "'1.5' is not a whole number"]),
         ([*POLE, "--steps", "many"], ["--steps", "'many' is not a whole number"]),
@@ -219,7 +223,9 @@ gymnasium.register(CHORD, Chord)
         ([*POLE, "--steps", "10k", "--minutes", "2"], ["--steps 10k and --minutes 2 both set the length; give one"]),
         ([*POLE, "--steps=10k", "--minutes=2"], ["--steps 10k and --minutes 2 both set the length; give one"]),
         # nothing there
-        (["train"], ["train what?", "sparring train a2c"]),
+        (["train"], ["train what?", "for example: sparring train"]),
+        (["sweep"], ["sweep what? for example: sparring sweep "]),
+        (["sweep", "pppo"], ["no algorithm is called 'pppo'"]),
         (["resume"], ["resume which run?", "sparring list runs"]),
         (["resume", "nowhere"], ["there is no run at nowhere", "sparring list runs"]),
         (["evaluate", "nowhere"], ["there is no run at nowhere"]),
@@ -235,7 +241,7 @@ gymnasium.register(CHORD, Chord)
         ([*POLE, "--out", "notes.npz"], ["notes.npz exists"]),
     ],
     ids=lambda words: (
-        " ".join(words) if words and words[0] in ("train", "list", "replay", "resume", "evaluate") else ""
+        " ".join(words) if words and words[0] in ("train", "sweep", "list", "replay", "resume", "evaluate") else ""
     ),
 )
 def test_bad_input_is_explained(sparring, tmp_path, monkeypatch, words, told):
@@ -333,7 +339,7 @@ def test_when_the_damaged_checkpoint_is_moved_away_the_run_goes_on_from_an_older
     [
         ("{", "config.json is damaged"),
         ('{"format": 99}', "was written in format 99; this version reads 1"),
-        ('{"format": 1, "algorithm": "pppo", "config": {}}', "no algorithm is called 'pppo'; did you mean ppo?"),
+        ('{"format": 1, "algorithm": "pppo", "config": {}}', "no algorithm is called 'pppo'; did you mean ppo"),
         ('{"format": 1, "algorithm": "ppo", "config": {"speed": 1}}', "config.json does not fit this version"),
     ],
 )

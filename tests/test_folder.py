@@ -79,6 +79,12 @@ def test_open_refuses_a_folder_that_is_no_run(tmp_path):
         RunFolder.open(tmp_path)
 
 
+def test_open_tells_where_the_runs_of_a_sweep_are(tmp_path):
+    (tmp_path / "sweep.json").touch()
+    with pytest.raises(BadInputError, match=r"is a sweep; its runs are the folders seed-… in it, such as .*/seed-0"):
+        RunFolder.open(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -275,6 +281,26 @@ def test_an_evaluation_that_is_made_again_after_a_crash_is_not_kept_twice(folder
     assert len(folder.episodes) == len(list((folder.path / "evaluations").iterdir())) == 1
 
 
+def test_the_trainings_own_last_evaluation_is_told_from_those_that_came_later(folder):
+    def judge(update, *scores):
+        judged = evaluation(*scores)
+        folder.keep(update, judged)
+        return {f"evaluation/{name}": value for name, value in judged.metrics.items()}
+
+    for update, scores in [(4, (1, 2)), (8, (9, 12))]:
+        folder.log(row(update, **judge(update, *scores)), {})
+    folder.log(row(9), {})
+    judge(8, 9, 12, 400)
+    told = folder.judgement()
+    assert (told["update"], told["score"], told["scores"]) == (8, 10.5, [9, 12])
+
+
+def test_a_run_that_was_not_judged_yet_says_so(folder):
+    folder.log(row(1), {})
+    with pytest.raises(BadInputError, match="has no evaluation yet; go on with `sparring resume "):
+        folder.judgement()
+
+
 @pytest.mark.parametrize("scores", [(9, 119), (99, 100), (1, 2)])
 def test_the_last_evaluations_best_game_is_the_last_episode(folder, scores):
     """What `sparring replay RUN` shows; 119 is more than 9, though its name sorts before."""
@@ -291,6 +317,12 @@ def test_runs_are_listed_with_their_steps_and_their_last_score(folder):
     folder.save(200, {})
     [line] = summaries(folder.path.parent)
     assert line[:4] == (str(folder.path), "ppo", "2,000 of 4,000", "21.2")
+
+
+def test_the_runs_of_a_sweep_are_listed_too(folder):
+    RunFolder.create(folder.path.parent / "sweep" / "seed-3", RECORD)
+    listed = [Path(line[0]).relative_to(folder.path.parent) for line in summaries(folder.path.parent)]
+    assert listed == [Path("one"), Path("sweep", "seed-3")]
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"format": 1}', '{"format": 99}'])

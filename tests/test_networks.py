@@ -31,10 +31,10 @@ def sample(space, rows, seed=0):
     return torch.from_numpy(random.uniform(-1, 1, (rows, *space.shape)).astype(space.dtype))
 
 
-def answer(network, obs):
-    """The numbers behind the answer: logits [B, n] and values [B]."""
-    distribution, values = network(obs)
-    return distribution.logits, values
+def heads(network, obs):
+    """Logits and values."""
+    policy, values = network(obs)
+    return policy.logits, values
 
 
 def size(network):
@@ -51,7 +51,7 @@ def linear_size(inputs, outputs):
 )
 @pytest.mark.parametrize("rows", [0, 1, 5])
 def test_every_row_of_observations_gets_its_logits_and_its_value(space, rows):
-    logits, values = answer(build(observations=space), sample(space, rows))
+    logits, values = heads(build(observations=space), sample(space, rows))
     assert (logits.shape, values.shape) == ((rows, 6), (rows,))
     assert logits.dtype == values.dtype == torch.float32
 
@@ -59,9 +59,9 @@ def test_every_row_of_observations_gets_its_logits_and_its_value(space, rows):
 @pytest.mark.parametrize("space", [CART, SCREEN], ids=["cart", "screen"])
 def test_rows_do_not_leak_into_each_other(space):
     network, obs = build(observations=space), sample(space, 3)
-    together = answer(network, obs)
+    together = heads(network, obs)
     for k in range(3):
-        for alone, row in zip(answer(network, obs[k : k + 1]), together, strict=True):
+        for alone, row in zip(heads(network, obs[k : k + 1]), together, strict=True):
             torch.testing.assert_close(alone[0], row[k], atol=1e-5, rtol=1e-4)
 
 
@@ -104,7 +104,7 @@ def test_auto_takes_convolutions_for_images_and_layers_for_the_rest(space, convo
     ids=["mlp on pixels", "bytes", "one-hot", "double"],
 )
 def test_the_mlp_reads_numbers_of_any_type(name, space):
-    logits, values = answer(build(name, observations=space, actions=2), sample(space, 3))
+    logits, values = heads(build(name, observations=space, actions=2), sample(space, 3))
     assert logits.shape == (3, 2)
     assert logits.isfinite().all()
     assert values.isfinite().all()
@@ -117,9 +117,23 @@ def test_pixels_are_scaled_to_the_unit_interval():
     torch.testing.assert_close(convolution(networks.Pixels()(images)), expected)
 
 
+def test_a_convolution_over_blocks_is_the_one_of_8_by_8_with_stride_4():
+    plain, blocks = nn.Conv2d(3, 5, 8, stride=4), networks.BlockConv2d(3, 5, 8, stride=4)
+    blocks.load_state_dict(plain.state_dict())
+    images = torch.randint(0, 256, (2, 3, 16, 24), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    expected, found = plain(images / 255), blocks(networks.Blocks()(images))
+    torch.testing.assert_close(found, expected)
+    weights = torch.rand(expected.shape, generator=torch.Generator().manual_seed(1))
+    for convolution, answer in ((plain, expected), (blocks, found)):
+        (answer * weights).sum().backward()
+        assert convolution.weight.grad.abs().max() > 0
+    torch.testing.assert_close(blocks.weight.grad, plain.weight.grad)
+    torch.testing.assert_close(blocks.bias.grad, plain.bias.grad)
+
+
 @pytest.mark.parametrize("space", [CART, SCREEN], ids=["cart", "screen"])
 def test_the_policy_starts_near_uniform(space):
-    logits, _ = answer(build(observations=space), sample(space, 64))
+    logits, _ = heads(build(observations=space), sample(space, 64))
     assert (torch.softmax(logits, 1) - 1 / 6).abs().max() < 0.01
     assert logits.std(0).max() > 0  # but it does look at what it sees
 
@@ -168,7 +182,7 @@ def test_a_network_that_loads_anothers_state_answers_as_that_one():
     first, second = build(observations=SCREEN, seed=1), build(observations=SCREEN, seed=2)
     second.load_state_dict(first.state_dict())
     obs = sample(SCREEN, 2)
-    for mine, other in zip(answer(first, obs), answer(second, obs), strict=True):
+    for mine, other in zip(heads(first, obs), heads(second, obs), strict=True):
         assert torch.equal(mine, other)
 
 
@@ -176,7 +190,7 @@ def test_a_network_that_loads_anothers_state_answers_as_that_one():
 def test_bf16_answers_in_fp32_and_close_to_it(space):
     exact, rough = build(observations=space), build(observations=space, precision="bf16")
     obs = sample(space, 16)
-    (logits, values), (rough_logits, rough_values) = answer(exact, obs), answer(rough, obs)
+    (logits, values), (rough_logits, rough_values) = heads(exact, obs), heads(rough, obs)
     assert rough_logits.dtype == rough_values.dtype == torch.float32
     assert not torch.equal(values, rough_values)  # it is another precision
     # bf16 keeps 8 bits: a few of its steps (2^-8) relative to the size of the numbers summed

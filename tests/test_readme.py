@@ -31,6 +31,10 @@ SHORT = {  # options that are taken from a command, and what is put in their pla
         },
         ["--steps", "64", "--horizon", "16", "--worlds", "2", "--games", "2", "--track", "off"],
     ),
+    "sweep": (
+        {"--steps", "--minutes", "--horizon", "--worlds", "--games", "--save-every", "--seeds", "--jobs", "--track"},
+        ["--steps", "64", "--horizon", "16", "--worlds", "2", "--games", "2", "--seeds", "0,1", "--track", "off"],
+    ),
     "resume": ({"--track"}, ["--track", "off"]),
     "evaluate": ({"--episodes", "--games"}, ["--episodes", "2"]),
     "replay": ({"--view", "--speed"}, []),

@@ -22,6 +22,11 @@ RUNS = {
     "ppo": ["ppo", "--env", "CartPole-v1", "--steps", "10k", "--evaluate-every", "39"],
     "reinforce": ["reinforce", "--env", "CartPole-v1", "--steps", "20k", "--evaluate-every", "60"],
     "atari": ["ppo", "--env", "ALE/SpaceInvaders-v5", "--steps", "1_024"],
+    "sb3-ppo": ["sb3-ppo", "--env", "CartPole-v1", "--steps", "10k", "--evaluate-every", "39"],
+    "sb3-dqn": [
+        *["sb3-dqn", "--env", "CartPole-v1", "--steps", "6k", "--evaluate-every", "39", "--learning-starts", "64"],
+        *["--buffer-size", "1k", "--train-every", "8", "--gradient-steps", "4"],
+    ],
 }
 CHILD = """
 from sparring.runners import cli, job, session
@@ -133,6 +138,8 @@ def assert_same_run(path, other):
         ("ppo", [signal.SIGKILL] * 3),
         ("reinforce", [signal.SIGKILL] * 3),
         ("atari", [signal.SIGKILL, signal.SIGINT, signal.SIGKILL]),
+        ("sb3-ppo", [signal.SIGKILL] * 2),
+        ("sb3-dqn", [signal.SIGKILL, signal.SIGINT, signal.SIGKILL]),
     ],
 )
 def test_a_run_that_is_killed_at_random_and_resumed_equals_the_run_that_was_left_alone(tmp_path, whole, name, signals):
