@@ -86,7 +86,7 @@ def check_finite(quantities: Mapping[str, Tensor]) -> None:
         DivergedError: names the first of the quantities that is not, and how much of it.
     """
     for name, quantity in quantities.items():
-        if not torch.isfinite(quantity.sum()):
+        if not isfinite(quantity.sum().item()):
             faults = int((~torch.isfinite(quantity)).sum())
             if faults:
                 raise DivergedError(f"{name} are not finite in {faults} of {quantity.numel()} places")

@@ -10,6 +10,7 @@ import torch
 
 from sparring.agents.distributions import Categorical, Gaussian
 from sparring.agents.policy import Dice, Policy
+from sparring.envs.errors import DivergedError
 
 
 class Fixed(torch.nn.Module):
@@ -125,3 +126,23 @@ def test_a_gaussian_policy_remembers_the_density_of_each_vector_it_drew_and_is_g
         axes = [NormalDist(mean, std).pdf(action) for action, std in zip(row, (1, math.e), strict=True)]
         assert log_prob == pytest.approx(math.log(axes[0] * axes[1]), abs=1e-4)
     np.testing.assert_array_equal(policy.act(obs, greedy=True).actions, obs.repeat(2, 1))
+
+
+@pytest.mark.parametrize("fault", [math.nan, math.inf])
+@pytest.mark.parametrize(
+    ("said", "answer"),
+    [
+        ("logits", lambda x: (Categorical(torch.stack([x, 0 * x], 1)), torch.zeros(3))),
+        ("mean", lambda x: (Gaussian(x[:, None], torch.zeros(3, 1)), torch.zeros(3))),
+        ("log_std", lambda x: (Gaussian(torch.zeros(3, 1), x[:, None]), torch.zeros(3))),
+        ("values", lambda x: (Categorical(torch.zeros(3, 2)), x)),
+    ],
+)
+def test_nobody_acts_by_numbers_that_are_not_finite(fault, said, answer):
+    class Broken(torch.nn.Module):
+        def forward(self, obs):
+            return answer(torch.tensor([1.0, fault, 3.0]))
+
+    policy = Policy(Broken(), Dice(0, "cpu"), "cpu")
+    with pytest.raises(DivergedError, match=f"^{said} are not finite in"):
+        policy.act(blank(3))
