@@ -27,6 +27,16 @@ PLAIN = {"standardise": False, "entropy_weight": 0.0, "max_gradient_norm": 1e9, 
 EXPECTED = {"actions": [0, 1, 1, 1], "rewards": [1.0, 3.0, 3.0, 3.0]}
 ASCENT = [-0.375, 0.375]
 
+BANDITS = {QUARTERS: (1.0, 3.0), (0.125, 0.375, 0.5): (-1.0, 2.0, 4.0), (0.25,) * 4: (0.0, 0.0, 8.0, 1.0)}  # π: arms
+
+
+def exactly(π, arms):
+    """Eight steps that take every arm as often as π does, and the true ascent ∂J/∂z_a = π_a (r_a − J)."""
+    actions = [a for a, share in enumerate(π) for _ in range(round(8 * share))]
+    J = sum(share * r for share, r in zip(π, arms, strict=True))
+    ascent = [share * (r - J) for share, r in zip(π, arms, strict=True)]
+    return {"actions": actions, "rewards": [arms[a] for a in actions]}, ascent
+
 
 def fresh_network(actions=3, inputs=1, seed=0):
     """An ActorCritic whose policy is far enough from uniform to tell actions apart; `actions` a number or a space."""
@@ -79,11 +89,12 @@ def gradients(network, of=""):
     }
 
 
-def bandit_batch(network, actions, rewards):
-    """One row of worlds that each played one step and terminated."""
+def bandit_batch(network, actions, rewards, *, cut=False):
+    """One row of worlds that each played one step and terminated, or were cut."""
     obs = np.full((2, len(actions), 1), 0.5, np.float32)
-    never, always = (np.full((1, len(actions)), flag) for flag in (False, True))
-    return remembered(network, obs, np.array([actions]), np.array([rewards], np.float32), always, never, obs[:0, 0])
+    ended, truncated = (np.full((1, len(actions)), flag) for flag in (not cut, cut))
+    rewards, cut_obs = np.array([rewards], np.float32), obs[0] if cut else obs[:0, 0]
+    return remembered(network, obs, np.array([actions]), rewards, ended, truncated, cut_obs)
 
 
 def remembered(network, obs, actions, rewards, ended, cut, cut_obs):

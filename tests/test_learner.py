@@ -8,10 +8,11 @@ import pytest
 import torch
 
 import bandits
-from bandits import QUARTERS, bandit_network, learner_on, short_rollout
+from bandits import QUARTERS, bandit_batch, bandit_network, gradients, learner_on, short_rollout
 from sparring.agents import a2c, impala, ppo, reinforce
 from sparring.agents.learner import seen
 from sparring.agents.protocol import Schedule
+from sparring.envs.errors import BadInputError, DivergedError
 from sparring.envs.worlds import World
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -45,6 +46,54 @@ def test_the_protocol_decides_whether_rewards_are_clipped(protocol, clips):
     env = "CartPole-v1" if protocol == "gymnasium" else "ALE/SpaceInvaders-v5"
     config = a2c.Config(Schedule(100), World(env, protocol, 2))
     assert a2c.experiment(config, seed=0, device="cpu").algorithm.clip_reward == clips
+
+
+# What all of them do
+
+
+@pytest.mark.parametrize(("π", "arms"), bandits.BANDITS.items(), ids=str)
+@every
+def test_every_learner_climbs_the_bandits_true_gradient(module, π, arms):
+    network = bandit_network(π, value=0.7)
+    steps, ascent = bandits.exactly(π, arms)
+    learner_on(module, network, value_weight=0.0).update(bandit_batch(network, **steps))
+    sums = 8 if module is impala else 1  # its losses are sums over the steps
+    assert network.policy_head.bias.grad.tolist() == pytest.approx([-sums * slope for slope in ascent], abs=1e-5)
+
+
+@pytest.mark.parametrize(("cut", "target"), [(False, 3.0), (True, 3 + 8 / 2)], ids=["ended", "cut"])
+@every
+def test_after_a_cut_the_game_is_worth_what_would_have_followed_and_after_its_end_nothing(module, cut, target):
+    # r = 3, γ = 1/2, V = 8: the target y is 3 where the game ended and 3 + γ 8 where it was cut
+    network = bandit_network(QUARTERS, value=8.0)
+    batch = bandit_batch(network, [1], [3.0], cut=cut)
+    learner_on(module, network, gamma=0.5, value_weight=1.0).update(batch)
+    found = gradients(network)
+    assert found["value_head.bias"].tolist() == pytest.approx([8 - target])
+    # −(y − V) (e_1 − π), and e_1 − π = (−0.25, 0.25)
+    assert found["policy_head.bias"].tolist() == pytest.approx([0.25 * (target - 8), -0.25 * (target - 8)], abs=1e-5)
+
+
+@pytest.mark.parametrize(("what", "said"), [(0, "observations"), (1, "rewards"), (2, "values")])
+@every
+def test_a_batch_that_is_not_finite_is_refused_by_its_first_fault_before_a_weight_moves(module, what, said):
+    network = bandit_network(QUARTERS)
+    before = copy.deepcopy(network.state_dict())
+    batch = bandit_batch(network, [0, 1], [1.0, 2.0])
+    for table in (batch.obs, batch.rewards, batch.memory.value)[what:]:  # later faults may follow from the first
+        table.flat[0] = np.nan
+    size = 4 if what == 0 else 2
+    with pytest.raises(DivergedError, match=f"^{said} are not finite in 1 of {size} places"):
+        learner_on(module, network).update(batch)
+    assert all(torch.equal(weight, before[name]) for name, weight in network.state_dict().items())
+
+
+@pytest.mark.parametrize("module", [reinforce, a2c])
+def test_a_batch_of_one_step_is_not_standardised(module):
+    world = World("CartPole-v1", "gymnasium", 1)
+    with pytest.raises(BadInputError, match="a batch of one step cannot be standardised; take more worlds or"):
+        module.Config(Schedule(100), world, horizon=1, standardise=True)
+    assert module.Config(Schedule(100), world, horizon=2, standardise=True).standardise
 
 
 # Rates

@@ -39,13 +39,15 @@ def test_the_rungs_are_seven():
     assert RUNGS == ("immediate", "episode", "to-go", "discounted", "constant", "running", "value")
 
 
+@pytest.mark.parametrize(("π", "arms"), bandits.BANDITS.items(), ids=str)
 @every_rung
-def test_every_rung_climbs_the_bandits_true_gradient(advantage):
-    network = bandit_network(QUARTERS, value=0.7)
+def test_every_rung_climbs_the_bandits_true_gradient(advantage, π, arms):
+    network = bandit_network(π, value=0.7)
     learner = reinforce_on(network, advantage=advantage, value_weight=0.0)
     learner.kept["baseline"].value.fill_(1.3)  # a baseline from earlier batches, which must not bend it
-    learner.update(bandit_batch(network, **bandits.EXPECTED))
-    assert ascent(network) == pytest.approx(bandits.ASCENT, abs=1e-6)
+    steps, expected = bandits.exactly(π, arms)
+    learner.update(bandit_batch(network, **steps))
+    assert ascent(network) == pytest.approx(expected, abs=1e-6)
 
 
 def test_a_rewarded_action_becomes_likelier():
