@@ -119,6 +119,32 @@ def float_type(images: Tensor) -> torch.dtype:
     return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else torch.float32
 
 
+class Flatten(nn.Module):
+    """[B, C, H, W] → [B, H W C]: the order in which channels-last numbers lie in memory, so that nothing moves."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """A view of the same numbers."""
+        return x.permute(0, 2, 3, 1).flatten(1)
+
+
+class Dense(nn.Linear):
+    """A linear layer so large that casting its weights takes longer than using them on a few observations.
+
+    While somebody acts, which changes no weights, they are cast once and kept.
+    """
+
+    cast: Tensor  # the weights as they were at version `cast_at`
+    cast_at = -1
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, inputs] → [B, outputs]."""
+        if not torch.is_inference_mode_enabled() or x.dtype == self.weight.dtype:
+            return super().forward(x)
+        if self.cast_at != self.weight._version:
+            self.cast, self.cast_at = self.weight.to(x.dtype), self.weight._version
+        return nn.functional.linear(x, self.cast, self.bias)
+
+
 class Numbers(nn.Module):
     """Numbers of any type and shape [B, …] → float [B, inputs]."""
 
@@ -157,7 +183,7 @@ def nature_body(shape: tuple[int, ...]) -> tuple[nn.Module, nn.Sequential]:
         nn.ReLU(inplace=True),
         nn.Conv2d(64, 64, 3),
         nn.ReLU(inplace=True),
-        nn.Flatten(),
+        Flatten(),
     )
     entrance = Blocks() if in_blocks else Pixels()
     return entrance, dense(entrance, convolutions, shape, 512)
@@ -170,14 +196,14 @@ def impala_body(shape: tuple[int, ...]) -> tuple[nn.Module, nn.Sequential]:
         convolution = nn.Conv2d if layers else PixelConv2d
         layers += [convolution(before, after, 3, padding=1), nn.MaxPool2d(3, 2, padding=1)]
         layers += [Residual(after), Residual(after)]
-    return Pixels(), dense(Pixels(), nn.Sequential(*layers, nn.ReLU(), nn.Flatten()), shape, 256)
+    return Pixels(), dense(Pixels(), nn.Sequential(*layers, nn.ReLU(), Flatten()), shape, 256)
 
 
 def dense(entrance: nn.Module, convolutions: nn.Module, shape: tuple[int, ...], features: int) -> nn.Sequential:
     """The convolutions, and a dense layer over all that comes out of them."""
     with torch.no_grad():
         inputs = convolutions(entrance(torch.zeros(1, *shape, dtype=torch.uint8))).shape[1]
-    return nn.Sequential(convolutions, nn.Linear(inputs, features), nn.ReLU(inplace=True))
+    return nn.Sequential(convolutions, Dense(inputs, features), nn.ReLU(inplace=True))
 
 
 def settled(precision: Precision, device: str) -> Precision:
