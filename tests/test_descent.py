@@ -77,6 +77,14 @@ def test_a_step_goes_down_the_gradient_and_tells_its_norm_before_it_was_clipped(
     assert w.tolist() == pytest.approx([3 - 0.5 * 0.6, 4 - 0.5 * 0.8], rel=1e-5)
 
 
+@pytest.mark.parametrize("fused", [True, False])
+def test_a_step_marks_its_weights_as_changed_whatever_the_optimiser(fused):
+    w = weight(3.0, 4.0)
+    before = w._version
+    Descent(torch.optim.Adam([w], lr=0.5, fused=fused), max_norm=1.0, updates=None).step(halves(w))
+    assert w._version > before
+
+
 def test_what_is_left_of_the_run_falls_from_one_and_the_rate_of_every_group_with_it():
     groups = [{"params": [weight(1.0)], "lr": 0.4}, {"params": [weight(1.0)], "lr": 4.0}]
     descent = Descent(torch.optim.SGD(groups), max_norm=1.0, updates=4)

@@ -96,6 +96,35 @@ def test_a_batch_of_one_step_is_not_standardised(module):
     assert module.Config(Schedule(100), world, horizon=2, standardise=True).standardise
 
 
+@every
+def test_who_acts_in_bf16_acts_by_the_weights_of_the_last_update_and_of_a_checkpoint(module, monkeypatch):
+    """The large layer keeps its weights in bf16 while somebody acts, and no longer."""
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
+    world = World("ALE/SpaceInvaders-v5", "ppo2017", 4)
+    config = module.Config(Schedule(640), world, horizon=4, learning_rate=1e-3, precision="bf16")
+    learner, source, _ = module.experiment(config, seed=0, device="cpu")
+    fresh = copy.deepcopy({name: part.state_dict() for name, part in learner.parts().items()})
+    source.reset(0)
+    told = []
+
+    def values(obs):
+        with torch.no_grad():
+            expected = learner.network(torch.from_numpy(obs))[1].numpy()
+        told.append(learner.act(obs).memory.value)
+        np.testing.assert_allclose(told[-1], expected, rtol=1e-5, atol=1e-5)
+
+    batch = source.draw(learner)
+    values(batch.obs[0])
+    for _ in range(2):
+        learner.update(batch)
+        values(batch.obs[0])
+    for name, part in learner.parts().items():
+        part.load_state_dict(fresh[name])
+    values(batch.obs[0])
+    np.testing.assert_array_equal(told[3], told[0])
+    assert all(np.abs(before - after).max() > 1e-4 for before, after in zip(told[:-1], told[1:], strict=True))
+
+
 # Rates
 
 

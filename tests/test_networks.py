@@ -101,7 +101,8 @@ def test_the_impala_network_computes_what_figure_3_of_the_paper_draws(rows):
         x = functional.max_pool2d(convolve(x), 3, stride=2, padding=1)
         for _ in range(2):
             x = x + convolve(convolve(x.relu()).relu())
-    features = functional.linear(x.relu().flatten(1), next(body), next(body)).relu()
+    numbers = x.relu().permute(0, 2, 3, 1).flatten(1)  # in the order in which they lie in memory
+    features = functional.linear(numbers, next(body), next(body)).relu()
     expected = [
         functional.linear(features, head.weight, head.bias) for head in (network.policy_head, network.value_head)
     ]
