@@ -115,14 +115,14 @@ def test_who_acts_in_bf16_acts_by_the_weights_of_the_last_update_and_of_a_checkp
 
     batch = source.draw(learner)
     values(batch.obs[0])
-    for _ in range(2):
+    for _ in range(4):
         learner.update(batch)
         values(batch.obs[0])
     for name, part in learner.parts().items():
         part.load_state_dict(fresh[name])
     values(batch.obs[0])
-    np.testing.assert_array_equal(told[3], told[0])
-    assert all(np.abs(before - after).max() > 1e-4 for before, after in zip(told[:-1], told[1:], strict=True))
+    np.testing.assert_array_equal(told[-1], told[0])
+    assert np.abs(told[-2] - told[0]).max() > 1e-3  # there was something to notice
 
 
 # Rates
