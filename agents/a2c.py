@@ -74,6 +74,8 @@ class Config:
     def __post_init__(self) -> None:
         check_ranges(self, learning_rate=(0, inf), gamma=(0, 1), gae_lambda=(0, 1), value_weight=(0, inf))
         check_ranges(self, max_gradient_norm=(0, inf))
+        if self.standardise and self.horizon * self.world.worlds == 1:
+            raise BadInputError("a batch of one step cannot be standardised; take more worlds or a longer horizon")
         if self.critic == "none" and self.gae_lambda != 1:
             raise BadInputError(
                 f"gae_lambda is {self.gae_lambda:g}, which mixes in values V(s), and critic is none; "

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import increment_version
 
 from sparring.envs.errors import DivergedError
 
@@ -41,6 +42,7 @@ class Descent:
         loss.backward()  # type: ignore[no-untyped-call]
         norm = nn.utils.clip_grad_norm_(self.weights, self.max_norm)
         self.optimiser.step()
+        increment_version(self.weights)  # fused optimisers forget to, and what was cast from old weights would stay
         return norm
 
     def state_dict(self) -> dict[str, Any]:
@@ -86,7 +88,7 @@ def check_finite(quantities: Mapping[str, Tensor]) -> None:
         DivergedError: names the first of the quantities that is not, and how much of it.
     """
     for name, quantity in quantities.items():
-        if not torch.isfinite(quantity.sum()):
+        if not isfinite(quantity.sum().item()):
             faults = int((~torch.isfinite(quantity)).sum())
             if faults:
                 raise DivergedError(f"{name} are not finite in {faults} of {quantity.numel()} places")

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import torch
 
+from sparring.agents.descent import check_finite
 from sparring.agents.networks import ActorCritic
 from sparring.envs.rollouts import Acts
 from sparring.envs.worlds import Array
@@ -49,9 +50,14 @@ class Policy:
 
     @torch.inference_mode()
     def act(self, obs: Array, *, greedy: bool = False) -> Acts[Remembered]:
-        """Observations [N, *obs] → actions [N, *action] with their log-probabilities and values."""
+        """Observations [N, *obs] → actions [N, *action] with their log-probabilities and values.
+
+        Raises:
+            DivergedError: the policy or the values are not finite.
+        """
         with half_the_threads():
             distribution, values = self.network(torch.as_tensor(obs, device=self.device))
+            check_finite({**distribution._asdict(), "values": values})
             actions = distribution.mode() if greedy else distribution.sample(self.dice.generator)
             memory = Remembered(distribution.log_prob(actions).cpu().numpy(), values.cpu().numpy())
             return Acts(actions.cpu().numpy(), memory)

@@ -135,7 +135,7 @@ def learn(learner: Learner[Config], batch: Rollout[Remembered]) -> Metrics:
         for rows in order.chunk(c.minibatches):
             down, parts = loss(learner, Minibatch(*(field.index_select(0, rows) for field in whole)))
             terms.add(*parts, learner.descent.step(down))
-    unexplained = (targets - s.values).var() / targets.var().clamp(min=1e-8)
+    unexplained = (targets - s.values).var(correction=0) / targets.var(correction=0).clamp(min=1e-8)
     return terms.means() | {"value/explained_variance": 1 - float(unexplained)}
 
 

@@ -34,7 +34,7 @@ from sparring.agents.learner import Learner, Seen, assemble, seen
 from sparring.agents.networks import NetworkName
 from sparring.agents.policy import Remembered
 from sparring.agents.protocol import Experiment, Preset, Schedule
-from sparring.envs.errors import check_ranges
+from sparring.envs.errors import BadInputError, check_ranges
 from sparring.envs.rollouts import Metrics, Rollout
 from sparring.envs.worlds import World
 
@@ -77,6 +77,8 @@ class Config:
 
     def __post_init__(self) -> None:
         check_ranges(self, learning_rate=(0, inf), gamma=(0, 1), value_weight=(0, inf), max_gradient_norm=(0, inf))
+        if self.standardise and self.horizon * self.world.worlds == 1:
+            raise BadInputError("a batch of one step cannot be standardised; take more worlds or a longer horizon")
 
 
 class Baseline(nn.Module):

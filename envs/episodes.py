@@ -175,7 +175,7 @@ def _verify(episode: Episode, worlds: Any, watch: Callable[[int], None]) -> Verd
         over = bool(terminated[0] | truncated[0])
         shown = info["final_obs"][0] if over else obs[0]
         if np.float32(rewards[0]) != reward:
-            return Verdict(step, f"reward {rewards[0]:g} instead of {reward:g}")
+            return Verdict(step, f"reward {np.float32(rewards[0]):g} instead of {reward:g}")
         if over != (step == last):
             return Verdict(step, "the game ends here" if over else "the game goes on here")
         if checksum(shown) != episode.checksums[step + 1]:

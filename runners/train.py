@@ -11,7 +11,8 @@ and resumed equals the run that never stopped, bit for bit on a CPU, because
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import isfinite
 from time import perf_counter
@@ -84,15 +85,17 @@ def train(
     evaluation = evaluate(algorithm, watch=watch) if update == run.updates else None
     while update < run.updates:
         clock = Clock()
-        batch = source.draw(algorithm)
-        clock.lap("drawing")
-        learned = _learn(algorithm, batch, update, folder)
-        clock.lap("learning")
+        with _diverging(update + 1, folder):
+            batch = source.draw(algorithm)
+            clock.lap("drawing")
+            learned = _learn(algorithm, batch)
+            clock.lap("learning")
         update += 1
         row = {"update": update, "step": update * source.steps_per_draw, **source.report().metrics, **learned}
         last = update == run.updates
         if last or due(update, every=run.evaluate_every):
-            evaluation = evaluate(algorithm, watch=watch)
+            with _diverging(update, folder):
+                evaluation = evaluate(algorithm, watch=watch)
             folder.keep(update, evaluation)
             row |= {f"evaluation/{name}": value for name, value in evaluation.metrics.items()}
             clock.lap("evaluating")
@@ -109,19 +112,25 @@ def train(
     return evaluation
 
 
-def _learn(algorithm: Algorithm[Any], batch: Any, update: int, folder: RunFolder) -> Metrics:
+def _learn(algorithm: Algorithm[Any], batch: Any) -> Metrics:
     """One update, whose metrics come in the order in which they were computed, so that the first fault is the cause."""
+    metrics = algorithm.update(batch)
+    for name, value in metrics.items():
+        if isinstance(value, float) and not isfinite(value):
+            raise DivergedError(f"{name} became {value}")
+    return metrics
+
+
+@contextmanager
+def _diverging(update: int, folder: RunFolder) -> Iterator[None]:
+    """Where something is not finite any more during an update, say in which, and what to do."""
     try:
-        metrics = algorithm.update(batch)
-        for name, value in metrics.items():
-            if isinstance(value, float) and not isfinite(value):
-                raise DivergedError(f"{name} became {value}")
+        yield
     except DivergedError as error:
         raise DivergedError(
-            f"update {update + 1}: {error}. {folder.checkpoints[-1]} is from before and intact; "
+            f"update {update}: {error}. {folder.checkpoints[-1]} is from before and intact; "
             "a smaller --learning-rate, in a new run, is the first thing to try"
         ) from None
-    return metrics
 
 
 class Clock:

@@ -258,6 +258,22 @@ def test_bad_input_is_explained(sparring, tmp_path, monkeypatch, words, told):
     assert sorted(tmp_path.rglob("*")) == before
 
 
+@pytest.mark.parametrize("verb", ["train", "resume"])
+def test_a_run_that_diverges_says_what_broke_and_which_checkpoint_is_good(sparring, tmp_path, verb):
+    path = tmp_path / "run"
+    words = [*POLE, *TINY, "--steps", "640", "--learning-rate", "1e38", "--out", path]
+    said = sparring(*words)
+    before = contents(path)
+    if verb == "resume":
+        said = sparring("resume", path, "--track", "off")
+        assert contents(path) == before
+    assert said.code == 2
+    assert "sparring: update 1: loss/policy became nan in gradient step 2 of 20" in said.words
+    assert f"{path / 'checkpoints' / '00000000.pt'} is from before and intact; a smaller --learning-rate" in said.words
+    assert "Traceback" not in said.words
+    assert [file.name for file in (path / "checkpoints").iterdir()] == ["00000000.pt"]
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
 @pytest.mark.parametrize("verb", ["train", "evaluate", "resume"])
 def test_a_gpu_that_is_not_there_is_explained(sparring, finished, verb):

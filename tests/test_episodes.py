@@ -25,6 +25,17 @@ from sparring.envs.worlds import World
 fuzz = settings(deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 CARTPOLE = World("CartPole-v1", "gymnasium", 8)
 INVADERS = World("ALE/SpaceInvaders-v5", "machado2018", 8)  # the rules with sticky actions
+PENDULUM = World("Pendulum-v1", "gymnasium", 8)
+
+
+class Wide:
+    """Pushes as a Gaussian policy does: half of what it says lies outside of [−1, 1]."""
+
+    def __init__(self):
+        self.random = np.random.default_rng(0)
+
+    def act(self, obs, *, greedy=False):
+        return Acts(self.random.normal(0, 1.5, (len(obs), 1)).astype(np.float32), ())
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +48,12 @@ def invaders():
     return play(Random(Discrete(18), seed=0), INVADERS, games=1, seed=3)[0]
 
 
-@pytest.fixture(params=["cartpole", "invaders"])
+@pytest.fixture(scope="module")
+def pendulum():
+    return play(Wide(), PENDULUM, games=1, seed=2)[0]
+
+
+@pytest.fixture(params=["cartpole", "invaders", "pendulum"])
 def game(request):
     return request.getfixturevalue(request.param)
 
@@ -121,6 +137,36 @@ def test_a_checksum_depends_on_the_numbers_and_not_on_how_they_lie_in_memory():
     assert episodes.checksum(table.T) == episodes.checksum(table.T.copy())
     assert episodes.checksum(table) != episodes.checksum(table + 1)
     assert episodes.checksum(np.frombuffer(b"123456789", np.uint8)) == 0xCBF43926  # CRC-32's published check value
+
+
+# Actions that are numbers
+
+
+def test_a_continuous_action_is_kept_as_it_was_meant_before_the_world_clipped_it(pendulum, tmp_path):
+    episodes.save(pendulum, tmp_path / "game.npz")
+    kept = episodes.load(tmp_path / "game.npz").actions
+    assert (kept.dtype, kept.shape) == (np.float32, (200, 1))
+    np.testing.assert_array_equal(kept, np.random.default_rng(0).normal(0, 1.5, (200, 1)).astype(np.float32))
+    assert 60 < (np.abs(kept) > 1).sum() < 140
+
+
+def test_what_a_world_clips_is_no_difference_and_what_it_does_not_is_one(pendulum):
+    clipped = np.clip(pendulum.actions, -1, 1)
+    assert episodes.verify(replace(pendulum, actions=clipped)).step is None
+    step = int(np.flatnonzero(np.abs(pendulum.actions[:, 0]) < 0.9)[3])
+    assert episodes.verify(replace(pendulum, actions=altered(pendulum.actions, step, 0.95))).step == step
+
+
+@pytest.mark.parametrize("lie", [np.nan, np.inf, -np.inf])
+def test_a_number_that_is_none_is_no_action(pendulum, lie):
+    verdict = episodes.verify(replace(pendulum, actions=altered(pendulum.actions, 5, lie)))
+    assert verdict.step == 5
+    assert "no action" in verdict.what
+
+
+@pytest.mark.parametrize("actions", [np.zeros((200, 2), np.float32), np.zeros(200, int)], ids=["two", "a choice"])
+def test_a_pendulum_takes_one_number_at_a_time(pendulum, actions):
+    assert episodes.verify(replace(pendulum, actions=actions)).step == 0
 
 
 # What proves itself
@@ -245,6 +291,7 @@ def test_an_episode_without_any_step_proves_nothing(cartpole, tmp_path):
 
 
 @pytest.mark.parametrize("action", [18, -1])
+@pytest.mark.parametrize("game", ["cartpole", "invaders"], indirect=True)
 def test_an_action_that_the_world_does_not_have_is_no_crash(game, action, monkeypatch):
     step = AtariWorlds.step
 

@@ -2,9 +2,11 @@
 
 from time import perf_counter
 
+import gymnasium
 import numpy as np
 import pytest
 import torch
+from gymnasium.spaces import Box, Discrete
 
 from sparring.agents.evaluate import interval
 from sparring.agents.protocol import Schedule
@@ -26,16 +28,22 @@ LEARNERS = {
 }
 
 
-@pytest.mark.parametrize("probe", PROBES, ids=lambda probe: probe.id.removeprefix("sparring/"))
-@pytest.mark.parametrize("name", LEARNERS)
-def test_every_learner_solves_every_probe(name, probe):
+def taught(name, env):
+    """A learner after 100 updates on a small world."""
     algorithm, horizon, count = catalog.load(name), 8, 16
-    schedule, world = Schedule(UPDATES * horizon * count), World(probe.id, "gymnasium", count)
+    schedule, world = Schedule(UPDATES * horizon * count), World(env, "gymnasium", count)
     options = {"horizon": horizon, "learning_rate": 1e-2, "gamma": γ, "entropy_weight": 0.0} | LEARNERS[name]
     learner, source, _ = algorithm.experiment(algorithm.Config(schedule, world, **options), seed=1, device="cpu")
     source.reset(seed=1)
     for _ in range(UPDATES):
         learner.update(source.draw(learner))
+    return learner
+
+
+@pytest.mark.parametrize("probe", PROBES, ids=lambda probe: probe.id.removeprefix("sparring/"))
+@pytest.mark.parametrize("name", LEARNERS)
+def test_every_learner_solves_every_probe(name, probe):
+    learner = taught(name, probe.id)
     with torch.no_grad():
         shown = np.array([[obs] for obs in probe.values(γ)], np.float32)
         distribution, values = learner.network(torch.from_numpy(shown))
@@ -45,6 +53,35 @@ def test_every_learner_solves_every_probe(name, probe):
     assert {obs: round(chances[obs][action], 1) for obs, action in probe.actions.items()} == dict.fromkeys(
         probe.actions, 1.0
     )
+
+
+class Again(gymnasium.Env):
+    """Every step pays 1, and nothing ever changes; where it `ends`, it does so after one step."""
+
+    metadata = {"render_modes": []}  # noqa: RUF012 - Gymnasium's own convention
+    observation_space = Box(-1, 1, (1,), np.float32)
+    action_space = Discrete(2)
+
+    def __init__(self, ends, render_mode=None):
+        self.ends, self.render_mode = ends, render_mode
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return np.zeros(1, np.float32), {}
+
+    def step(self, action):
+        return np.zeros(1, np.float32), 1.0, self.ends, False, {}
+
+
+for name, ends in (("Over", True), ("TimeUp", False)):
+    gymnasium.register(f"learning/{name}-v0", Again, kwargs={"ends": ends}, max_episode_steps=1)
+
+
+@pytest.mark.parametrize(("env", "value"), [("learning/Over-v0", 1.0), ("learning/TimeUp-v0", 1 / (1 - γ))])
+@pytest.mark.parametrize("name", LEARNERS)
+def test_a_game_of_one_step_is_worth_its_reward_where_it_ends_and_a_whole_future_where_time_is_up(name, env, value):
+    _, found = taught(name, env).network(torch.zeros(1, 1))
+    assert found.tolist() == pytest.approx([value], abs=0.02)
 
 
 @pytest.mark.slow

@@ -7,8 +7,10 @@ import pytest
 import torch
 from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete
 from torch import nn
+from torch.nn import functional
 
 from sparring.agents import networks
+from sparring.agents.distributions import Gaussian
 from sparring.agents.networks import SpaceError
 from sparring.envs.errors import BadInputError
 
@@ -75,6 +77,38 @@ def test_the_nature_network_is_that_of_the_paper_with_a_second_head():
     body = convolutions + linear_size(7 * 7 * 64, 512)
     assert body == 1_684_128
     assert size(build(observations=ATARI, actions=18)) == body + linear_size(512, 18) + linear_size(512, 1)
+
+
+def test_the_impala_network_is_that_of_the_paper_with_a_second_head():
+    def stack(before, after):  # a convolution, and two residual blocks of two
+        return (before * 9 * after + after) + 4 * (after * 9 * after + after)
+
+    assert [stack(4, 16), stack(16, 32), stack(32, 32)] == [9_872, 41_632, 46_240]
+    body = 9_872 + 41_632 + 46_240 + linear_size(11 * 11 * 32, 256)  # pools halve, rounding up: 84, 42, 21, 11
+    assert size(build("impala", ATARI, 18)) == body + linear_size(256, 18) + linear_size(256, 1)
+
+
+@pytest.mark.parametrize("rows", [0, 1, 3])
+def test_the_impala_network_computes_what_figure_3_of_the_paper_draws(rows):
+    network, obs = build("impala", SCREEN), sample(SCREEN, rows)
+    body = iter(network.policy_body.state_dict().values())
+
+    def convolve(x):
+        return functional.conv2d(x, next(body), next(body), padding=1)
+
+    x = obs / 255
+    for _ in range(3):
+        x = functional.max_pool2d(convolve(x), 3, stride=2, padding=1)
+        for _ in range(2):
+            x = x + convolve(convolve(x.relu()).relu())
+    numbers = x.relu().permute(0, 2, 3, 1).flatten(1)  # in the order in which they lie in memory
+    features = functional.linear(numbers, next(body), next(body)).relu()
+    expected = [
+        functional.linear(features, head.weight, head.bias) for head in (network.policy_head, network.value_head)
+    ]
+    logits, values = heads(network, obs)
+    torch.testing.assert_close([logits, values[:, None]], expected, atol=1e-5, rtol=1e-4)
+    assert not list(body)
 
 
 @pytest.mark.parametrize(
@@ -202,8 +236,9 @@ def test_the_two_bodies_of_an_mlp_differ_and_learn_apart():
     assert all(parameter.grad.any() for parameter in network.value_body.parameters())
 
 
-def test_the_nature_network_learns_one_trunk_from_both_heads_and_evaluates_it_once():
-    network, calls = build(observations=SCREEN), []
+@pytest.mark.parametrize("name", ["nature", "impala"])
+def test_a_network_for_images_learns_one_trunk_from_both_heads_and_evaluates_it_once(name):
+    network, calls = build(name, SCREEN), []
     network.policy_body.register_forward_hook(lambda *_: calls.append(1))
     network(sample(SCREEN, 2))[1].sum().backward()
     assert len(calls) == 1
@@ -219,7 +254,8 @@ def test_a_network_that_loads_anothers_state_answers_as_that_one():
 
 
 @pytest.mark.parametrize("space", [CART, SCREEN], ids=["cart", "screen"])
-def test_bf16_answers_in_fp32_and_close_to_it(space):
+def test_bf16_answers_in_fp32_and_close_to_it(space, monkeypatch):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})  # slow where it is not, but right
     exact, rough = build(observations=space), build(observations=space, precision="bf16")
     obs = sample(space, 16)
     (logits, values), (rough_logits, rough_values) = heads(exact, obs), heads(rough, obs)
@@ -266,6 +302,7 @@ def test_bf16_is_refused_where_the_hardware_lacks_it(monkeypatch, space):
         ("nature", CART, Discrete(2), ["observations", "(4,)", "'nature'", "uint8 [C, H, W]", "36", "try 'mlp'"]),
         ("nature", Box(0, 255, (4, 35, 84), np.uint8), Discrete(2), ["(4, 35, 84)", "36", "try 'mlp'"]),
         ("nature", Box(0, 1, (4, 84, 84), np.float32), Discrete(2), ["float32", "uint8", "try 'mlp'"]),
+        ("impala", CART, Discrete(2), ["observations", "(4,)", "'impala'", "uint8 [C, H, W]", "36", "try 'mlp'"]),
     ],
 )
 def test_a_space_that_does_not_fit_is_refused_by_name_with_what_would(name, observations, actions, said):
@@ -273,3 +310,49 @@ def test_a_space_that_does_not_fit_is_refused_by_name_with_what_would(name, obse
         networks.build(name, observations, actions, torch.Generator())
     assert isinstance(refusal.value, BadInputError)
     assert all(words in str(refusal.value) for words in said)
+
+
+# Precision
+
+
+@pytest.mark.parametrize(
+    ("asked", "hardware", "meant"),
+    [
+        ("auto", {"avx512_bf16": True}, "bf16"),
+        ("auto", {"amx_bf16": True, "avx512_bf16": False}, "bf16"),
+        ("auto", {"avx512_bf16": False, "amx_bf16": False}, "fp32"),
+        ("auto", {}, "fp32"),
+        ("bf16", {"amx_bf16": True}, "bf16"),
+        ("fp32", {"amx_bf16": True}, "fp32"),
+        ("fp32", {}, "fp32"),
+    ],
+)
+def test_auto_takes_bf16_where_the_hardware_computes_in_it(monkeypatch, asked, hardware, meant):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: hardware)
+    assert networks.settled(asked, "cpu") == build(precision=asked).precision == meant
+
+
+@pytest.mark.parametrize("hardware", [{}, {"avx512_bf16": False, "amx_bf16": False}])
+def test_bf16_is_refused_where_the_hardware_would_only_imitate_it(monkeypatch, hardware):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: hardware)
+    with pytest.raises(BadInputError, match="precision is bf16, which this cpu does not compute in; use fp32, or auto"):
+        build(precision="bf16")
+
+
+# Actions that are numbers
+
+
+def test_a_box_of_actions_gets_a_gaussian_whose_deviation_is_one_for_all_that_is_seen():
+    network = networks.build("auto", CART, Box(-1, 1, (3,)), torch.Generator().manual_seed(0))
+    policy, values = network(sample(CART, 5))
+    assert isinstance(policy, Gaussian)
+    assert (policy.mean.shape, policy.log_std.shape, values.shape) == ((5, 3), (5, 3), (5,))
+    assert policy.log_std.eq(0).all()  # a deviation of 1 at first
+    assert size(network) == size(build(actions=3)) + 3
+    # z² − 1 on each axis, of each row: with actions two deviations from the mean 3 · 5
+    policy.log_prob(policy.mean.detach() + 2).sum().backward()
+    assert network.log_std.grad.tolist() == pytest.approx([15.0] * 3)
+
+
+def test_a_choice_of_actions_has_no_deviation():
+    assert build().log_std is None

@@ -305,6 +305,102 @@ def test_a_rollout_has_at_least_one_step(horizon):
         counting(1, horizon)
 
 
+# Several vectors take turns
+
+
+def parted(counts, horizon):
+    """Vectors of so many counting worlds each."""
+    world = World("rollouts/Count-v0", "gymnasium", sum(counts))
+    return Rollouts([door.build(world, training=True, count=count) for count in counts], horizon)
+
+
+@fuzz
+@given(st.lists(st.integers(1, 3), min_size=2, max_size=3), st.integers(1, 6), st.integers(0, 6))
+def test_worlds_in_several_vectors_draw_what_they_draw_in_one(counts, horizon, seed):
+    together, apart = counting(sum(counts), horizon), parted(counts, horizon)
+    assert (apart.worlds, apart.steps_per_draw) == (together.worlds, together.steps_per_draw)
+    for source in (together, apart):
+        source.reset(seed)
+    for _ in range(3):
+        assert_same(apart.draw(Reader()), together.draw(Reader()))
+        np.testing.assert_array_equal(apart.obs, together.obs)
+        assert sorted(apart.finished) == sorted(together.finished)
+    assert apart.state_dict() == together.state_dict()
+    assert_same(resume(together, parted(counts, horizon)).draw(Reader()), together.draw(Reader()))
+
+
+@fuzz
+@given(st.lists(st.integers(1, 3), min_size=2, max_size=3), st.integers(0, 6))
+def test_a_single_step_of_several_vectors_is_that_of_one(counts, seed):
+    together, apart = counting(sum(counts), 1), parted(counts, 1)
+    for source in (together, apart):
+        source.reset(seed)
+    for actions in np.random.default_rng(seed).integers(3, size=(6, sum(counts))):
+        first, second = together.step(actions), apart.step(actions)
+        for mine, other in zip(first[:4], second[:4], strict=True):
+            np.testing.assert_array_equal(mine, other)
+        assert {k: last.tolist() for k, last in first.final_obs.items()} == {
+            k: last.tolist() for k, last in second.final_obs.items()
+        }
+    assert apart.state_dict() == together.state_dict()
+
+
+def test_while_one_vector_moves_the_actor_thinks_about_the_next():
+    diary = []
+
+    class Told(Worlds):
+        def __init__(self, name, worlds):
+            super().__init__(worlds)
+            self.name = name
+
+        def send(self, actions):
+            diary.append(f"{self.name} moves")
+            super().send(actions)
+
+        def recv(self):
+            diary.append(f"{self.name} moved")
+            return super().recv()
+
+    class Thinker(Always):
+        def act(self, obs, *, greedy=False):
+            diary.append(f"think of {len(obs)}")
+            return super().act(obs)
+
+    world = World("rollouts/Count-v0", "gymnasium", 3)
+    vectors = [Told(name, door.build(world, training=True, count=count)) for name, count in (("a", 1), ("b", 2))]
+    source = Rollouts(vectors, horizon=2)
+    source.reset(0)
+    source.draw(Thinker())
+    step = ["a moved", "think of 1", "a moves", "b moved", "think of 2", "b moves"]
+    assert diary == [*(entry for entry in step if "moved" not in entry), *step, "a moved", "b moved"]
+
+
+@pytest.mark.parametrize(
+    ("world", "counts"),
+    [
+        (World("ALE/SpaceInvaders-v5", "ppo2017", 5), [2, 3]),
+        (World("ALE/SpaceInvaders-v5", "ppo2017", 1), [1]),
+        (World("CartPole-v1", "gymnasium", 5), [5]),
+    ],
+)
+def test_emulators_form_two_vectors_and_worlds_in_our_own_thread_one(world, counts):
+    assert [vector.num_envs for vector in door.build_groups(world)] == counts
+
+
+def test_space_invaders_in_two_vectors_is_space_invaders_in_one():
+    world = World("ALE/SpaceInvaders-v5", "machado2018", 3)
+    together, apart = (
+        Rollouts(vectors, 150) for vectors in ([door.build(world, training=True)], door.build_groups(world))
+    )
+    assert (len(together.groups), len(apart.groups)) == (1, 2)
+    for source in (together, apart):
+        source.reset(4)
+    assert_same(apart.draw(Reader(18)), together.draw(Reader(18)))
+
+
+# Going on after a crash
+
+
 def resume(source, twin):
     """Make `twin` stand where `source` stands, by way of a file's plain text."""
     twin.load_state_dict(json.loads(json.dumps(source.state_dict())))

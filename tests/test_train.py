@@ -10,8 +10,10 @@ import pytest
 import torch
 
 from sparring.agents import a2c, impala, ppo, reinforce
+from sparring.agents.learner import Learner as LearnerOfWorlds
 from sparring.agents.policy import Dice
 from sparring.agents.protocol import Evaluation, Experiment, Schedule, unwatched
+from sparring.envs.errors import DivergedError
 from sparring.envs.rollouts import Report
 from sparring.envs.worlds import World
 from sparring.runners import checkpoint
@@ -315,17 +317,22 @@ def test_a_run_that_is_killed_again_and_again_still_equals_the_one_that_never_st
 # ---------------------------------------------------------------------------------------------- real learners
 
 
-def learn(path, module, **schedule):
-    """A learner on CartPole, 12 updates of 16 × 4 steps; returns the last checkpoint's parts as bytes."""
-    stop = schedule.pop("stop", lambda: False)
-    config = module.Config(Schedule(steps=768, games=2, **schedule), World("CartPole-v1", "gymnasium", 4), horizon=16)
+def learn(path, module, *, env="CartPole-v1", stop=lambda: False, options=(), **schedule):
+    """A learner on 12 updates of 16 × 4 steps; returns the last checkpoint's parts as bytes."""
+    rhythm = Schedule(steps=768, games=2, **schedule)
+    config = module.Config(rhythm, World(env, "gymnasium", 4), horizon=16, **dict(options))
     folder = RunFolder.open(path) if path.exists() else RunFolder.create(path, {})
-    run = Run(3, 12, config.schedule.save_every, config.schedule.evaluate_every)
+    run = Run(3, 12, rhythm.save_every, rhythm.evaluate_every)
     train(module.experiment(config, seed=3, device="cpu"), run, Silent(), folder, stop)
     return folder.checkpoints[-1].read_bytes()
 
 
-@pytest.mark.parametrize("module", [reinforce, a2c, ppo, impala], ids=lambda module: module.__name__.split(".")[-1])
+every = pytest.mark.parametrize(
+    "module", [reinforce, a2c, ppo, impala], ids=lambda module: module.__name__.split(".")[-1]
+)
+
+
+@every
 def test_evaluation_changes_nothing(tmp_path, module):
     never = learn(tmp_path / "never", module, evaluate_every=0, save_every=5)
     always = learn(tmp_path / "always", module, evaluate_every=1, save_every=5)
@@ -333,13 +340,23 @@ def test_evaluation_changes_nothing(tmp_path, module):
     assert len(list((tmp_path / "always" / "evaluations").iterdir())) == 12
 
 
-@pytest.mark.parametrize("module", [reinforce, a2c, ppo, impala], ids=lambda module: module.__name__.split(".")[-1])
-def test_a_stop_in_the_middle_of_the_games_loses_nothing(tmp_path, module):
-    whole = learn(tmp_path / "whole", module, save_every=5)
+@pytest.mark.parametrize(
+    "world",
+    [
+        {"env": "CartPole-v1"},
+        {"env": "Pendulum-v1", "options": {"normalise_observations": True, "normalise_rewards": True}},
+    ],
+    ids=["pole", "pendulum with both normalisations"],
+)
+@every
+def test_a_stop_in_the_middle_of_the_games_loses_nothing(tmp_path, module, world):
+    whole = learn(tmp_path / "whole", module, save_every=5, **world)
     for updates in (3, 7):
         with pytest.raises(StoppedError):
-            learn(tmp_path / "run", module, save_every=5, stop=lambda n=updates: len(rows(tmp_path / "run")) == n)
-    assert learn(tmp_path / "run", module, save_every=5) == whole
+            learn(
+                tmp_path / "run", module, save_every=5, stop=lambda n=updates: len(rows(tmp_path / "run")) == n, **world
+            )
+    assert learn(tmp_path / "run", module, save_every=5, **world) == whole
     assert (tmp_path / "run" / "metrics.jsonl").read_bytes() == (tmp_path / "whole" / "metrics.jsonl").read_bytes()
 
 
@@ -356,3 +373,80 @@ def test_a_damaged_checkpoint_stops_the_run_before_anything_changes(tmp_path):
     with pytest.raises(checkpoint.CheckpointError, match=newest.name):
         walk(tmp_path / "run")
     assert outcome(tmp_path / "run") == before
+
+
+# ---------------------------------------------------------------------------------------------- what diverges
+
+
+class Diverging(Learner):
+    """Its metrics break in its fifth update, in their order."""
+
+    def update(self, batch):
+        metrics = super().update(batch) | {"norm": 1.0}
+        return dict.fromkeys(metrics, float("nan")) if self.done.count == 5 else metrics
+
+
+class Fading(Learner):
+    """Its weight breaks in its fifth update, and no metric tells."""
+
+    def update(self, batch):
+        super().update(batch)
+        self.weight = self.weight / (self.done.count != 5)
+        return {"loss": 1.0}
+
+
+def diverge(path, learner):
+    """Train a learner that breaks, in a folder, new or not; what the run says."""
+    folder, diary = RunFolder.open(path) if path.exists() else RunFolder.create(path, {}), Diary()
+    broken = experiment(diary)._replace(algorithm=learner(diary))
+    with pytest.raises(DivergedError) as stop:
+        train(broken, dataclasses.replace(RUN, evaluate_every=0, save_every=5), Listener(diary), folder)
+    return str(stop.value)
+
+
+def test_a_run_that_diverges_stops_by_name_and_leaves_the_last_good_checkpoint(tmp_path):
+    said = diverge(tmp_path / "run", Diverging)
+    assert said.startswith("update 5: loss became nan. ")
+    assert f"{RunFolder(tmp_path / 'run').checkpoints[-1]} is from before and intact" in said
+    assert saved(tmp_path / "run") == [0]
+    assert [row["update"] for row in rows(tmp_path / "run")] == [1, 2, 3, 4]
+    before = outcome(tmp_path / "run")
+    assert diverge(tmp_path / "run", Diverging) == said  # the same, from the same checkpoint
+    assert outcome(tmp_path / "run") == before
+
+
+def test_what_is_not_finite_is_never_saved(tmp_path):
+    assert diverge(tmp_path / "run", Fading).startswith("learner.weight holds numbers that are not finite")
+    assert saved(tmp_path / "run") == [0]
+
+
+@pytest.mark.parametrize("rate", [1e30, 1e38])
+@every
+def test_a_learner_whose_steps_are_far_too_long_stops_and_its_run_can_be_read(tmp_path, module, rate):
+    """Its losses break, or, before they can, the policy by which it would act."""
+    broke = r"update [12]: .* (became|are not finite in) .*00000000\.pt is from before"
+    with pytest.raises(DivergedError, match=broke):
+        learn(tmp_path / "run", module, save_every=5, options={"learning_rate": rate, "anneal": False})
+    folder = RunFolder.open(tmp_path / "run")
+    config = module.Config(Schedule(768), World("CartPole-v1", "gymnasium", 4), horizon=16)
+    learner, source, _ = module.experiment(config, seed=9, device="cpu")
+    assert folder.restore({**learner.parts(), "source": source}) == 0
+    first = module.experiment(config, seed=3, device="cpu").algorithm.network.state_dict()
+    assert all(torch.equal(weight, first[name]) for name, weight in learner.network.state_dict().items())
+    assert source.draw(learner).rewards.size == 64
+
+
+def test_a_policy_that_breaks_in_the_last_update_is_neither_judged_nor_saved(tmp_path, monkeypatch):
+    update = LearnerOfWorlds.update
+
+    def spoil(learner, batch):
+        metrics = update(learner, batch)
+        if learner.descent.begun == 12:
+            learner.network.policy_head.bias.data.fill_(float("inf"))
+        return metrics
+
+    monkeypatch.setattr(LearnerOfWorlds, "update", spoil)
+    with pytest.raises(DivergedError, match=r"update 12: logits are not finite in .*00000010\.pt is from before"):
+        learn(tmp_path / "run", a2c, save_every=5)
+    assert saved(tmp_path / "run")[-1] == 10
+    assert not list((tmp_path / "run" / "evaluations").glob("*"))
