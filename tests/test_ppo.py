@@ -24,7 +24,7 @@ def surrogate(learner, *, actions, ratios, advantages, targets=None):
         log_probs = learner.network(obs)[0].log_prob(torch.tensor(actions))
     old = log_probs - torch.tensor(ratios).log()
     targets = torch.zeros(len(actions)) if targets is None else torch.tensor(targets)
-    batch = ppo.Minibatch(obs, torch.tensor(actions), old, torch.tensor(advantages), targets)
+    batch = ppo.Minibatch(learner.network.look(obs), torch.tensor(actions), old, torch.tensor(advantages), targets)
     loss, terms = ppo.loss(learner, batch)
     loss.backward()
     return loss.item(), [term.item() for term in terms]
@@ -145,7 +145,7 @@ def test_a_steps_fields_stay_together_when_the_steps_are_shuffled(monkeypatch):
     visited, plain = [], ppo.loss
 
     def spy(learner, m):
-        columns = (m.obs[:, 0], m.actions, m.old_log_probs, m.advantages, m.targets)
+        columns = (m.seen[:, 0], m.actions, m.old_log_probs, m.advantages, m.targets)
         visited.extend(zip(*(column.tolist() for column in columns), strict=True))
         return plain(learner, m)
 
