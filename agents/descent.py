@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.graph import increment_version
 
 from sparring.envs.errors import DivergedError
 
@@ -42,7 +41,8 @@ class Descent:
         loss.backward()  # type: ignore[no-untyped-call]
         norm = nn.utils.clip_grad_norm_(self.weights, self.max_norm)
         self.optimiser.step()
-        increment_version(self.weights)  # fused optimisers forget to, and what was cast from old weights would stay
+        # Fused optimisers forget to, and what was cast from the old weights would be taken for the new.
+        torch.autograd.graph.increment_version(self.weights)
         return norm
 
     def state_dict(self) -> dict[str, Any]:
