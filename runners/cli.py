@@ -7,6 +7,7 @@ comes at once.
 from __future__ import annotations
 
 import dataclasses
+import os
 import shlex
 import sys
 from collections.abc import Callable, Sequence
@@ -19,7 +20,7 @@ from rich.progress import Progress
 from sparring.envs.errors import BadInputError, UnknownNameError
 from sparring.runners import catalog, process
 from sparring.runners.begin import RUNS, algorithm_of, new_path, parse_training, planned
-from sparring.runners.exits import INTERRUPTED, REFUSED
+from sparring.runners.exits import INTERRUPTED, REFUSED, UNHEARD
 from sparring.runners.options import (
     Evaluate,
     List,
@@ -60,6 +61,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt:
         Console(stderr=True).print("sparring: interrupted", highlight=False)
         sys.exit(INTERRUPTED)
+    except BrokenPipeError:  # whoever read our output, say `| head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains while it leaves
+        sys.exit(UNHEARD)
 
 
 def dispatch(words: list[str], console: Console) -> int:

@@ -3,3 +3,4 @@
 FAILED = 1  # a seed of a sweep came to nothing
 REFUSED = 2  # bad input, explained; or a game that is not proved
 INTERRUPTED = 130  # stopped by Ctrl-C: 128 + SIGINT, as shells count
+UNHEARD = 141  # the reader of our output went away: 128 + SIGPIPE

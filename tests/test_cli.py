@@ -74,6 +74,15 @@ def contents(path):
 # ---------------------------------------------------------------------------------------------- help
 
 
+def test_a_reader_who_has_seen_enough_is_not_answered_with_a_traceback():
+    command = [sys.executable, "-m", "sparring.runners.cli", "train", "ppo", "--help"]
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    child.stdout.close()
+    assert child.stderr.read() == b""
+    child.stderr.close()
+    assert child.wait() == 141
+
+
 def imported(*words):
     """The top-level packages that a command really imports, and what it says."""
     command = [sys.executable, "-X", "importtime", "-m", "sparring.runners.cli", *words]
