@@ -40,7 +40,7 @@ from sparring.runners.job import cores
 
 PPO = ppo.PRESETS["space-invaders"].config
 A2C = a2c.PRESETS["space-invaders"].config
-VTRACE = impala.PRESETS["space-invaders"].config
+IMPALA = impala.PRESETS["space-invaders"].config
 TURN = 6144  # agent steps: 6 updates of PPO
 
 
@@ -125,7 +125,7 @@ class Emulators:
 
 def contenders() -> dict[str, Ours | Theirs | Emulators]:
     """Everybody, by name."""
-    mine = {"ppo": (ppo, PPO), "a2c": (a2c, A2C), "vtrace": (impala, VTRACE)}
+    mine = {"ppo": (ppo, PPO), "a2c": (a2c, A2C), "impala": (impala, IMPALA)}
     return {
         **{f"{name}_{how}": Ours(*what, how) for name, what in mine.items() for how in ("fp32", "bf16")},
         "sb3_ppo": Theirs(
@@ -185,8 +185,8 @@ def main() -> None:
         "ppo_fp32_over_sb3": over("ppo_fp32", "sb3_ppo"),
         "a2c_over_sb3": over("a2c_bf16", "sb3_a2c"),
         "a2c_fp32_over_sb3": over("a2c_fp32", "sb3_a2c"),
-        "vtrace_over_sb3_a2c": over("vtrace_bf16", "sb3_a2c"),
-        "vtrace_fp32_over_sb3_a2c": over("vtrace_fp32", "sb3_a2c"),
+        "vtrace_over_sb3_a2c": over("impala_bf16", "sb3_a2c"),
+        "vtrace_fp32_over_sb3_a2c": over("impala_fp32", "sb3_a2c"),
         "share_of_time": budgets,
         "peak_memory_gb": round(memory, 3),
     }
@@ -196,7 +196,7 @@ def main() -> None:
         protocol={
             "ppo": dataclasses.asdict(PPO),
             "a2c": dataclasses.asdict(A2C),
-            "vtrace": dataclasses.asdict(VTRACE),
+            "impala": dataclasses.asdict(IMPALA),
             "precision": "fp32 or bf16, as the figure's name says; the plain ratios are bf16's",
             "rules": dataclasses.asdict(door.protocol_of(PPO.world)),
             "turns": options.turns,
