@@ -51,9 +51,48 @@ def throughput(result: dict[str, Any]) -> list[str]:
     ]
 
 
+def over_seeds(figure: dict[str, Any], digits: str = ".0f") -> str:
+    """Two cells: a mean over seeds, and its interval where there is one."""
+    bounds = f"{figure['low']:{digits}} – {figure['high']:{digits}}" if "low" in figure else ""
+    return f"{figure['mean']:{digits}} | {bounds}"
+
+
+def cartpole(result: dict[str, Any]) -> list[str]:
+    """Ten seeds, and the time they take beside SB3."""
+    f, protocol = result["figures"], result["protocol"]
+    names = {
+        "ppo": "sparring PPO",
+        "a2c": "sparring A2C",
+        "sb3_ppo": "SB3 PPO under our runner",
+        "sb3_a2c": "SB3 A2C under our runner",
+    }
+
+    def row(key: str, name: str) -> str:
+        score, steps = f[f"{key}_score"], f"{protocol['steps'][key]:,}"
+        reached = f"{f[f'{key}_seeds_at_500']} of {score['n']}"
+        time = f"{f[f'{key}_seconds']['median_seconds']:.1f} | {f[f'{key}_over_sb3']:.2f}"
+        return f"| {name} | {steps} | {reached} | {over_seeds(score, '.1f')} | {time} |"
+
+    def alone(algorithm: str) -> str:
+        steps, time = f"{protocol['steps'][f'sb3_{algorithm}']:,}", f[f"sb3_own_{algorithm}_seconds"]["median_seconds"]
+        return f"| SB3 {algorithm.upper()}, its own loop | {steps} | | | | {time:.1f} | 1 |"
+
+    return [
+        f"**CartPole**, presets `cartpole`: mean of {protocol['games']} full games a seed, last checkpoint; the "
+        "interval is over seeds; a seed is at 500 where every game is. Seconds are medians over runs that took turns "
+        "on one thread; the last column is steps a second over SB3 in its own loop.",
+        "",
+        "| | steps | seeds at 500 | mean | 95 % interval | training, s | speed |",
+        "|---|---:|---:|---:|---:|---:|---:|",
+        *(row(key, name) for key, name in names.items()),
+        *(alone(algorithm) for algorithm in ("ppo", "a2c")),
+    ]
+
+
 SECTIONS: dict[str, Callable[[dict[str, Any]], list[str]]] = {
     "space_invaders_five_minutes": five_minutes,
     "space_invaders_throughput": throughput,
+    "cartpole_seeds": cartpole,
 }
 
 
@@ -68,7 +107,9 @@ def section() -> str:
         machine = f"{result['hardware']['processor']}, {result['hardware']['cores']} cores"
         told = f"`{result['command']}` at {result['commit']}, {machine}, {result['date']}"
         source = f"From `benchmarks/results/{claim}.json`: {told}."
-        lines += [*write(result), "", source, ""]
+        picture = path.with_suffix(".png").relative_to(ROOT)
+        shown = [f"![{claim}]({picture})", ""] if (ROOT / picture).exists() else []
+        lines += [*write(result), "", *shown, source, ""]
     return "\n".join(lines)
 
 

@@ -17,8 +17,10 @@ from typing import Any
 # As the command line has it: threads that spin while they wait slow the emulators. Read when torch loads.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+import numpy as np
 import torch
 
+from sparring.agents import statistics
 from sparring.envs.files import write_aside
 from sparring.runners.job import cores
 
@@ -33,6 +35,17 @@ def processor() -> str:
     except OSError:
         return platform.processor()
     return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def over_seeds(values: Sequence[float]) -> dict[str, Any]:
+    """A figure made of one number a seed: their mean and, of two seeds or more, its 95 % bootstrap interval."""
+    bounds = statistics.estimate(values).interval if len(values) > 1 else ()
+    return {
+        "mean": float(np.mean(values)),
+        **dict(zip(("low", "high"), bounds, strict=False)),
+        "n": len(values),
+        "per_seed": [float(value) for value in values],
+    }
 
 
 def write(

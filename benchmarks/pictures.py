@@ -1,0 +1,59 @@
+"""What the benchmarks' pictures have in common: colours for colour-blind readers too, bands, plain axes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+BLUE, ORANGE, VERMILLION, GREY = "#0072B2", "#E69F00", "#D55E00", "#777777"  # Okabe & Ito 2008
+
+
+def axes_of(figure: Figure, *place: Any, title: str, **names: Any) -> Axes:
+    """A plain plot at a place of the figure's grid; `names` are what `Axes.set` takes."""
+    axes = figure.add_subplot(*place)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(color="0.9", lw=0.6)
+    axes.set_axisbelow(True)
+    axes.set_title(title, loc="left", fontsize=11, fontweight="bold")
+    axes.set(**names)
+    return axes
+
+
+def band(axes: Axes, x: Any, mean: Any, low: Any, high: Any, **look: Any) -> None:
+    """A line within its interval."""
+    (line,) = axes.plot(x, mean, lw=1.8, **look)
+    axes.fill_between(x, low, high, color=line.get_color(), alpha=0.15, lw=0)
+
+
+def estimates(axes: Axes, figures: Sequence[dict[str, Any]], colours: Sequence[str]) -> None:
+    """A row for each figure over seeds, from the top: every seed small, the mean with its interval large."""
+    for row, (figure, colour) in enumerate(zip(figures, colours, strict=True)):
+        seeds = np.array(figure["per_seed"])
+        if "low" in figure:
+            axes.plot([figure["low"], figure["high"]], [row, row], color=colour, lw=3, solid_capstyle="round")
+        axes.plot(seeds, row + spread(len(seeds)), "o", ms=4, alpha=0.55, color=colour, mec="white", mew=0.4)
+        axes.plot(figure["mean"], row, "D", ms=7, color=colour, mec="white", mew=1)
+
+
+def rows(axes: Axes, labels: Sequence[str]) -> None:
+    """Name the rows of a plot, the first on top."""
+    axes.set_yticks(range(len(labels)), labels)
+    axes.set_ylim(len(labels) - 0.4, -0.6)
+    axes.grid(visible=False, axis="y")
+
+
+def spread(count: int) -> Any:
+    """Small distances from a row's middle, so that equal seeds are seen apart; [count]."""
+    return np.linspace(-0.22, 0.22, count) if count > 1 else np.zeros(1)
+
+
+def save(figure: Figure, record: Path) -> None:
+    """Write the picture beside its record."""
+    path = record.with_suffix(".png")
+    figure.savefig(path, dpi=150)
+    print(f"wrote {path}")
