@@ -10,7 +10,15 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from sparring.agents import statistics
+from sparring.agents.statistics import Scores
+from sparring.runners.report import SMOOTH
+
 BLUE, ORANGE, VERMILLION, GREY = "#0072B2", "#E69F00", "#D55E00", "#777777"  # Okabe & Ito 2008
+
+
+SCORE = f"score of training games, mean of the last {SMOOTH}"
+POINTS = 120  # of a curve
 
 
 def axes_of(figure: Figure, *place: Any, title: str, **names: Any) -> Axes:
@@ -24,10 +32,15 @@ def axes_of(figure: Figure, *place: Any, title: str, **names: Any) -> Axes:
     return axes
 
 
-def band(axes: Axes, x: Any, mean: Any, low: Any, high: Any, **look: Any) -> None:
-    """A line within its interval."""
-    (line,) = axes.plot(x, mean, lw=1.8, **look)
-    axes.fill_between(x, low, high, color=line.get_color(), alpha=0.15, lw=0)
+def curves(axes: Axes, runs: Sequence[tuple[Scores, Scores]], **look: Any) -> None:
+    """Runs of the same steps, each `overview.curve`, as their mean within its 95 % band; a run alone has no band."""
+    steps, scores = runs[0][0], np.array([means for _, means in runs])  # [U], [S, U]
+    chosen = np.unique(np.linspace(0, len(steps) - 1, POINTS).astype(int))
+    chosen = chosen[np.isfinite(scores[:, chosen]).all(0)]
+    (line,) = axes.plot(steps[chosen], scores[:, chosen].mean(0), lw=1.8, **look)
+    if len(runs) > 1:
+        bounds = np.array([statistics.estimate(scores[:, point]).interval for point in chosen]).reshape(-1, 2)
+        axes.fill_between(steps[chosen], *bounds.T, color=line.get_color(), alpha=0.15, lw=0)
 
 
 def estimates(axes: Axes, figures: Sequence[dict[str, Any]], colours: Sequence[str]) -> None:

@@ -89,10 +89,27 @@ def cartpole(result: dict[str, Any]) -> list[str]:
     ]
 
 
+def precision(result: dict[str, Any]) -> list[str]:
+    """bf16 beside fp32."""
+    f, protocol = result["figures"], result["protocol"]
+    rows = {"fp32": "fp32", "bf16": "bf16", "difference": "bf16 − fp32, by seed"}
+    verdicts = {True: "The two intervals overlap.", False: "The two intervals do not overlap."}
+    return [
+        f"**bf16 or fp32**: PPO on Space Invaders, {protocol['steps']:,} steps, {f['fp32']['n']} seeds each, mean of "
+        f"{protocol['games']} full games under `{protocol['name']}`, last checkpoint; intervals are over seeds. "
+        f"{verdicts.get(f.get('intervals_overlap'), '')}",
+        "",
+        "| | score | 95 % interval |",
+        "|---|---:|---:|",
+        *(f"| {name} | {over_seeds(f[key])} |" for key, name in rows.items()),
+    ]
+
+
 SECTIONS: dict[str, Callable[[dict[str, Any]], list[str]]] = {
     "space_invaders_five_minutes": five_minutes,
     "space_invaders_throughput": throughput,
     "cartpole_seeds": cartpole,
+    "space_invaders_precision": precision,
 }
 
 
