@@ -19,6 +19,7 @@ BLUE, ORANGE, VERMILLION, GREY = "#0072B2", "#E69F00", "#D55E00", "#777777"  # O
 
 SCORE = f"score of training games, mean of the last {SMOOTH}"
 POINTS = 120  # of a curve
+BESIDE: dict[str, Any] = {"textcoords": "offset points", "va": "center", "fontsize": 8.5}
 
 
 def axes_of(figure: Figure, *place: Any, title: str, **names: Any) -> Axes:
@@ -51,6 +52,17 @@ def estimates(axes: Axes, figures: Sequence[dict[str, Any]], colours: Sequence[s
             axes.plot([figure["low"], figure["high"]], [row, row], color=colour, lw=3, solid_capstyle="round")
         axes.plot(seeds, row + spread(len(seeds)), "o", ms=4, alpha=0.55, color=colour, mec="white", mew=0.4)
         axes.plot(figure["mean"], row, "D", ms=7, color=colour, mec="white", mew=1)
+
+
+def bars(axes: Axes, figures: Sequence[dict[str, Any]], colours: Sequence[str]) -> None:
+    """A bar for each positive figure over seeds, from the top, on a log scale, with its interval as whiskers."""
+    axes.set_xscale("log")
+    for row, (figure, colour) in enumerate(zip(figures, colours, strict=True)):
+        axes.barh(row, figure["mean"], height=0.62, color=colour, alpha=0.85)
+        if "low" in figure:
+            axes.plot([figure["low"], figure["high"]], [row, row], color="black", lw=1.5)
+        axes.annotate(f"{figure['mean']:.2g}", (figure.get("high", figure["mean"]), row), (5, 0), **BESIDE)
+    axes.margins(x=0.1)
 
 
 def rows(axes: Axes, labels: Sequence[str]) -> None:

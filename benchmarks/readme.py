@@ -105,11 +105,37 @@ def precision(result: dict[str, Any]) -> list[str]:
     ]
 
 
+def ladder(result: dict[str, Any]) -> list[str]:
+    """From REINFORCE to V-trace."""
+    f, protocol, seeds = result["figures"], result["protocol"], len(result["seeds"])
+    names = [name.removeprefix("return_") for name in f if name.startswith("return_")]
+
+    def row(name: str) -> str:
+        command = " ".join(word for word in protocol["rungs"][name][2:] if word != "--no-standardise")
+        told = command.partition(" --steps")[0].replace(f" --preset {protocol['rungs'][name][4]}", "")
+        variance, noise = f[f"gradient_variance_{name}"]["mean"], f[f"gradient_noise_share_{name}"]["mean"]
+        return f"| `{told}` | {over_seeds(f[f'return_{name}'])} | {variance:.2g} | {noise:.1%} |"
+
+    return [
+        f"**The ladder** on {protocol['env']}: {protocol['steps']:,} agent steps on every rung, {seeds} seeds, mean of "
+        f"{protocol['games']} full games, last checkpoint; intervals are over seeds; a random policy scores "
+        f"{f['random']:.0f}. The variance of the policy gradient is that of one policy and the same "
+        f"{protocol['gradients']['batches']} batches for all rungs, noise is its share of a gradient's squared length. "
+        "REINFORCE runs without standardised advantages, which would make its rungs alike.",
+        "",
+        "| rung | return | 95 % interval | gradient variance | noise |",
+        "|---|---:|---:|---:|---:|",
+        *(row(name) for name in names),
+    ]
+
+
 SECTIONS: dict[str, Callable[[dict[str, Any]], list[str]]] = {
     "space_invaders_five_minutes": five_minutes,
     "space_invaders_throughput": throughput,
     "cartpole_seeds": cartpole,
     "space_invaders_precision": precision,
+    "ladder_cartpole": ladder,
+    "ladder_space_invaders": ladder,
 }
 
 
