@@ -38,22 +38,116 @@ def five_minutes(result: dict[str, Any]) -> list[str]:
 def throughput(result: dict[str, Any]) -> list[str]:
     """Speed beside SB3."""
     f = result["figures"]
+    peers = {"ppo": ("PPO", "ppo_over_sb3", "ppo_fp32_over_sb3"), "a2c": ("A2C", "a2c_over_sb3", "a2c_fp32_over_sb3")}
+    peers["impala"] = ("V-trace", "vtrace_over_sb3_a2c", "vtrace_fp32_over_sb3_a2c")
+    rows = [
+        f"| sparring {name}, {how} | {f[f'{key}_{how}_steps_per_s']:,.0f} | {f[ratio]:.2f} |"
+        for key, (name, bf16, fp32) in peers.items()
+        for how, ratio in (("bf16", bf16), ("fp32", fp32))
+    ]
+    spent = f["share_of_time"]["ppo_bf16"]
     return [
-        "**Speed** on Space Invaders, 8 worlds × 128 steps, 4 epochs, Nature-CNN, in one run on the same two cores "
-        "(medians over alternating turns):",
+        "**Speed** on Space Invaders with the Nature-CNN, in one run on the same two cores (medians over alternating "
+        "turns). PPO and A2C are set against SB3's with the same hyper-parameters, V-trace (128 worlds × 20 steps) "
+        "against SB3's A2C.",
         "",
         "| | agent steps/s | over SB3 |",
         "|---|---:|---:|",
-        f"| sparring PPO, fp32 | {f['ppo_steps_per_s']:,.0f} | {f['ppo_over_sb3']:.2f} |",
-        f"| sparring PPO, bf16 | {f['ppo_bf16_steps_per_s']:,.0f} | {f['ppo_bf16_over_sb3']:.2f} |",
+        *rows,
         f"| Stable-Baselines3 PPO | {f['sb3_ppo_steps_per_s']:,.0f} | 1 |",
-        f"| the emulators alone | {f['emulator_steps_per_s']:,.0f} | |",
+        f"| Stable-Baselines3 A2C | {f['sb3_a2c_steps_per_s']:,.0f} | 1 |",
+        f"| the emulators alone | {f['emulators_steps_per_s']:,.0f} | |",
+        "",
+        f"PPO in bf16 spends {', '.join(f'{share:.0%} {stage}' for stage, share in spent.items())}; its training holds "
+        f"at most {f['peak_memory_gb']:.1f} GB.",
+    ]
+
+
+def over_seeds(figure: dict[str, Any], digits: str = ".0f") -> str:
+    """Two cells: a mean over seeds, and its interval where there is one."""
+    bounds = f"{figure['low']:{digits}} – {figure['high']:{digits}}" if "low" in figure else ""
+    return f"{figure['mean']:{digits}} | {bounds}"
+
+
+def cartpole(result: dict[str, Any]) -> list[str]:
+    """Ten seeds, and the time they take beside SB3."""
+    f, protocol = result["figures"], result["protocol"]
+    names = {
+        "ppo": "sparring PPO",
+        "a2c": "sparring A2C",
+        "sb3_ppo": "SB3 PPO under our runner",
+        "sb3_a2c": "SB3 A2C under our runner",
+    }
+
+    def row(key: str, name: str) -> str:
+        score, steps = f[f"{key}_score"], f"{protocol['steps'][key]:,}"
+        reached = f"{f[f'{key}_seeds_at_500']} of {score['n']}"
+        time = f"{f[f'{key}_seconds']['median_seconds']:.1f} | {f[f'{key}_over_sb3']:.2f}"
+        return f"| {name} | {steps} | {reached} | {over_seeds(score, '.1f')} | {time} |"
+
+    def alone(algorithm: str) -> str:
+        steps, time = f"{protocol['steps'][f'sb3_{algorithm}']:,}", f[f"sb3_own_{algorithm}_seconds"]["median_seconds"]
+        return f"| SB3 {algorithm.upper()}, its own loop | {steps} | | | | {time:.1f} | 1 |"
+
+    return [
+        f"**CartPole**, presets `cartpole`: mean of {protocol['games']} full games a seed, last checkpoint; the "
+        "interval is over seeds; a seed is at 500 where every game is. Seconds are medians over runs that took turns "
+        "on one thread; the last column is steps a second over SB3 in its own loop.",
+        "",
+        "| | steps | seeds at 500 | mean | 95 % interval | training, s | speed |",
+        "|---|---:|---:|---:|---:|---:|---:|",
+        *(row(key, name) for key, name in names.items()),
+        *(alone(algorithm) for algorithm in ("ppo", "a2c")),
+    ]
+
+
+def precision(result: dict[str, Any]) -> list[str]:
+    """bf16 beside fp32."""
+    f, protocol = result["figures"], result["protocol"]
+    rows = {"fp32": "fp32", "bf16": "bf16", "difference": "bf16 − fp32, by seed"}
+    verdicts = {True: "The two intervals overlap.", False: "The two intervals do not overlap."}
+    return [
+        f"**bf16 or fp32**: PPO on Space Invaders, {protocol['steps']:,} steps, {f['fp32']['n']} seeds each, mean of "
+        f"{protocol['games']} full games under `{protocol['name']}`, last checkpoint; intervals are over seeds. "
+        f"{verdicts.get(f.get('intervals_overlap'), '')}",
+        "",
+        "| | score | 95 % interval |",
+        "|---|---:|---:|",
+        *(f"| {name} | {over_seeds(f[key])} |" for key, name in rows.items()),
+    ]
+
+
+def ladder(result: dict[str, Any]) -> list[str]:
+    """From REINFORCE to V-trace."""
+    f, protocol, seeds = result["figures"], result["protocol"], len(result["seeds"])
+    names = [name.removeprefix("return_") for name in f if name.startswith("return_")]
+
+    def row(name: str) -> str:
+        command = " ".join(word for word in protocol["rungs"][name][2:] if word != "--no-standardise")
+        told = command.partition(" --steps")[0].replace(f" --preset {protocol['rungs'][name][4]}", "")
+        variance, noise = f[f"gradient_variance_{name}"]["mean"], f[f"gradient_noise_share_{name}"]["mean"]
+        return f"| `{told}` | {over_seeds(f[f'return_{name}'])} | {variance:.2g} | {noise:.1%} |"
+
+    return [
+        f"**The ladder** on {protocol['env']}: {protocol['steps']:,} agent steps on every rung, {seeds} seeds, mean of "
+        f"{protocol['games']} full games, last checkpoint; intervals are over seeds; a random policy scores "
+        f"{f['random']:.0f}. The variance of the policy gradient is that of one policy and the same "
+        f"{protocol['gradients']['batches']} batches for all rungs, noise is its share of a gradient's squared length. "
+        "REINFORCE runs without standardised advantages, which would make its rungs alike.",
+        "",
+        "| rung | return | 95 % interval | gradient variance | noise |",
+        "|---|---:|---:|---:|---:|",
+        *(row(name) for name in names),
     ]
 
 
 SECTIONS: dict[str, Callable[[dict[str, Any]], list[str]]] = {
     "space_invaders_five_minutes": five_minutes,
     "space_invaders_throughput": throughput,
+    "cartpole_seeds": cartpole,
+    "space_invaders_precision": precision,
+    "ladder_cartpole": ladder,
+    "ladder_space_invaders": ladder,
 }
 
 
@@ -68,7 +162,9 @@ def section() -> str:
         machine = f"{result['hardware']['processor']}, {result['hardware']['cores']} cores"
         told = f"`{result['command']}` at {result['commit']}, {machine}, {result['date']}"
         source = f"From `benchmarks/results/{claim}.json`: {told}."
-        lines += [*write(result), "", source, ""]
+        picture = path.with_suffix(".png").relative_to(ROOT)
+        shown = [f"![{claim}]({picture})", ""] if (ROOT / picture).exists() else []
+        lines += [*write(result), "", *shown, source, ""]
     return "\n".join(lines)
 
 

@@ -18,8 +18,10 @@ from sparring.runners import process
 
 process.prepare()  # as the command line does, before torch loads
 
+import numpy as np  # noqa: E402
 import torch  # noqa: E402
 
+from sparring.agents import statistics  # noqa: E402
 from sparring.envs.files import write_aside  # noqa: E402
 from sparring.runners.job import cores  # noqa: E402
 
@@ -34,6 +36,17 @@ def processor() -> str:
     except OSError:
         return platform.processor()
     return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def over_seeds(values: Sequence[float]) -> dict[str, Any]:
+    """A figure made of one number a seed: their mean and, of two seeds or more, its 95 % bootstrap interval."""
+    bounds = statistics.estimate(values).interval if len(values) > 1 else ()
+    return {
+        "mean": float(np.mean(values)),
+        **dict(zip(("low", "high"), bounds, strict=False)),
+        "n": len(values),
+        "per_seed": [float(value) for value in values],
+    }
 
 
 def write(

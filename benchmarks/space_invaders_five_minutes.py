@@ -18,8 +18,6 @@ from time import perf_counter
 import numpy as np
 import record
 
-from sparring.agents.evaluate import interval
-
 BAR = 220
 RANDOM = {"value": 148, "source": "no-op starts: dqn_zoo atari_data.py, openrlbenchmark hns.py"}
 
@@ -57,22 +55,21 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         runs = {seed: train(seed, Path(folder) / f"seed{seed}") for seed in options.seeds}
     scores = [float(str(run["score"])) for run in runs.values()]
-    low, high = interval(scores)
     protocol = next(iter(runs.values())).pop("protocol")
     for run in runs.values():
         run.pop("protocol", None)
     record.write(
         "space_invaders_five_minutes",
         figures={
-            "score": {"mean": float(np.mean(scores)), "low": low, "high": high, "n": len(scores)},
+            "score": record.over_seeds(scores),
             "random": float(np.mean([float(str(run["random"])) for run in runs.values()])),
             "seeds_at_least_220": float(np.mean([score >= BAR for score in scores])),
             **{f"seed_{seed}": run for seed, run in runs.items()},
         },
         protocol={**dict(protocol), "job": ["sparring", *main_job()]},  # type: ignore[call-overload]
         seeds=options.seeds,
-        notes="score: mean of the seeds' evaluations, with a bootstrap interval over seeds; every seed's own interval "
-        "is over its games. The steps are fixed; how long they take depends on the machine.",
+        notes="score: mean of the seeds' evaluations, with a bootstrap interval over seeds (one seed has none); every "
+        "seed's own interval is over its games. The steps are fixed; how long they take depends on the machine.",
         published={"random": RANDOM},
     )
 

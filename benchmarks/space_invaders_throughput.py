@@ -2,7 +2,7 @@
 
 Same network (Nature-CNN) and same cores for all. PPO and A2C meet SB3's own with the same hyper-parameters (PPO: 8
 worlds × 128 steps, 4 epochs, 4 mini-batches of 256, Adam; A2C: 16 worlds × 5 steps, RMSprop as TensorFlow has it);
-V-trace, which SB3 does not have, plays 32 worlds × 20 steps and is set against SB3's A2C. All take turns, so that a
+V-trace, which SB3 does not have, plays 128 worlds × 20 steps and is set against SB3's A2C. All take turns, so that a
 noisy machine is noisy for all; a ratio is the median of the turns' ratios. Memory is the peak of the largest process of
 a whole `sparring train`.
 """
@@ -40,7 +40,8 @@ from sparring.runners.job import cores
 
 PPO = ppo.PRESETS["space-invaders"].config
 A2C = a2c.PRESETS["space-invaders"].config
-IMPALA = impala.PRESETS["space-invaders"].config
+RECIPE = impala.PRESETS["space-invaders"].config
+IMPALA = dataclasses.replace(RECIPE, world=dataclasses.replace(RECIPE.world, worlds=128))  # as Cleanba has it
 TURN = 6144  # agent steps: 6 updates of PPO
 
 
