@@ -114,10 +114,11 @@ def learn(learner: Learner[Config], batch: Rollout[Remembered]) -> Metrics:
 
 SPACE_INVADERS = Config(Schedule(steps=1_000_000, save_every=1000), World("ALE/SpaceInvaders-v5", "ppo2017", 16))
 PRESETS = {
-    "space-invaders": Preset("baselines' settings for Atari, a tenth as long", SPACE_INVADERS),
+    "space-invaders": Preset("baselines' settings for Atari, a tenth as long", SPACE_INVADERS, speed=1_350),
     "atari-10m": Preset(
         "the SB3 zoo's settings",
         replace(SPACE_INVADERS, schedule=Schedule(steps=10_000_000, save_every=5000, games=100)),
+        speed=1_350,
         published=Published("627 ± 202", "SB3 zoo, one run, 162 games"),
     ),
     "cartpole": Preset(

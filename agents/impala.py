@@ -109,7 +109,7 @@ def learn(learner: Learner[Config], batch: Rollout[Remembered]) -> Metrics:
 
 SPACE_INVADERS = Config(Schedule(steps=1_000_000, save_every=100), World("ALE/SpaceInvaders-v5", "ppo2017", 32))
 PRESETS = {
-    "space-invaders": Preset("Cleanba's settings with fewer worlds, a fiftieth as long", SPACE_INVADERS),
+    "space-invaders": Preset("Cleanba's settings with fewer worlds, a fiftieth as long", SPACE_INVADERS, speed=1_750),
     "cartpole": Preset(
         "balances the pole for 500 steps",
         Config(

@@ -65,10 +65,12 @@ PRESETS = {
     "space-invaders": Preset(
         "the zoo's settings, as long as the main job of `ppo`",
         Config(Schedule(steps=250_000, save_every=1_000, games=100), SPACE_INVADERS),
+        speed=700,
     ),
     "atari-10m": Preset(
         "the zoo's run",
         Config(Schedule(steps=10_000_000, save_every=5_000, games=100), SPACE_INVADERS),
+        speed=700,
         published=Published("627 ± 202", "SB3 zoo, one run, 162 games"),
     ),
     "cartpole": Preset(
