@@ -316,27 +316,18 @@ def test_a_space_that_does_not_fit_is_refused_by_name_with_what_would(name, obse
 
 
 @pytest.mark.parametrize(
-    ("asked", "hardware", "meant"),
+    ("hardware", "computes"),
     [
-        ("auto", {"avx512_bf16": True}, "bf16"),
-        ("auto", {"amx_bf16": True, "avx512_bf16": False}, "bf16"),
-        ("auto", {"avx512_bf16": False, "amx_bf16": False}, "fp32"),
-        ("auto", {}, "fp32"),
-        ("bf16", {"amx_bf16": True}, "bf16"),
-        ("fp32", {"amx_bf16": True}, "fp32"),
-        ("fp32", {}, "fp32"),
+        ({"avx512_bf16": True}, True),
+        ({"amx_bf16": True, "avx512_bf16": False}, True),
+        ({"avx512_bf16": False, "amx_bf16": False}, False),
+        ({"avx2": True}, False),
+        ({}, False),
     ],
 )
-def test_auto_takes_bf16_where_the_hardware_computes_in_it(monkeypatch, asked, hardware, meant):
+def test_a_cpu_has_bf16_where_it_computes_in_it(monkeypatch, hardware, computes):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: hardware)
-    assert networks.settled(asked, "cpu") == build(precision=asked).precision == meant
-
-
-@pytest.mark.parametrize("hardware", [{}, {"avx512_bf16": False, "amx_bf16": False}])
-def test_bf16_is_refused_where_the_hardware_would_only_imitate_it(monkeypatch, hardware):
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: hardware)
-    with pytest.raises(BadInputError, match="precision is bf16, which this cpu does not compute in; use fp32, or auto"):
-        build(precision="bf16")
+    assert networks.has_bf16("cpu") == computes
 
 
 # Actions that are numbers
