@@ -9,7 +9,7 @@ from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete
 from torch import nn
 from torch.nn import functional
 
-from sparring.agents import networks
+from sparring.agents import layers, networks
 from sparring.agents.distributions import Gaussian
 from sparring.agents.networks import SpaceError
 from sparring.envs.errors import BadInputError
@@ -145,15 +145,15 @@ def test_the_mlp_reads_numbers_of_any_type(name, space):
 
 
 def test_pixels_are_scaled_to_the_unit_interval():
-    convolution = networks.PixelConv2d(3, 2, 3, stride=2)
+    convolution = layers.PixelConv2d(3, 2, 3, stride=2)
     images = torch.randint(0, 256, (4, 3, 9, 9), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     expected = torch.nn.functional.conv2d(images.float() / 255, convolution.weight, convolution.bias, stride=2)
-    torch.testing.assert_close(convolution(networks.ChannelsFirst()(networks.Pixels()(images))), expected)
+    torch.testing.assert_close(convolution(layers.ChannelsFirst()(layers.Pixels()(images))), expected)
 
 
 @pytest.mark.parametrize("sides", [(20, 20), (6, 10), (7, 10)])
 def test_a_convolution_over_blocks_of_2_is_the_one_of_4_by_4_with_stride_2(sides):
-    plain, blocks = nn.Conv2d(3, 5, 4, stride=2), networks.HalvingConv2d(3, 5, 4, stride=2)
+    plain, blocks = nn.Conv2d(3, 5, 4, stride=2), layers.HalvingConv2d(3, 5, 4, stride=2)
     blocks.load_state_dict(plain.state_dict())
     x = torch.rand(2, 3, *sides, generator=torch.Generator().manual_seed(0)).to(memory_format=torch.channels_last)
     expected, found = plain(x), blocks(x)
@@ -166,7 +166,7 @@ def test_a_convolution_over_blocks_of_2_is_the_one_of_4_by_4_with_stride_2(sides
 
 
 def test_the_dense_layer_acts_with_the_weights_as_they_are_now():
-    layer = networks.Dense(8, 3)
+    layer = layers.Dense(8, 3)
     x = torch.rand(2, 8, generator=torch.Generator().manual_seed(0)).bfloat16()
 
     def acts() -> torch.Tensor:
@@ -178,16 +178,16 @@ def test_the_dense_layer_acts_with_the_weights_as_they_are_now():
         layer.weight += 1
     second = acts()
     torch.testing.assert_close(second - first, x.sum(1, keepdim=True).expand(2, 3), atol=0.1, rtol=0)
-    layer.load_state_dict(networks.Dense(8, 3).state_dict())
+    layer.load_state_dict(layers.Dense(8, 3).state_dict())
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
         torch.testing.assert_close(acts(), layer(x))
 
 
 def test_a_convolution_over_blocks_is_the_one_of_8_by_8_with_stride_4():
-    plain, blocks = nn.Conv2d(3, 5, 8, stride=4), networks.BlockConv2d(3, 5, 8, stride=4)
+    plain, blocks = nn.Conv2d(3, 5, 8, stride=4), layers.BlockConv2d(3, 5, 8, stride=4)
     blocks.load_state_dict(plain.state_dict())
     images = torch.randint(0, 256, (2, 3, 16, 24), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    expected, found = plain(images / 255), blocks(networks.ChannelsFirst()(networks.Blocks()(images)))
+    expected, found = plain(images / 255), blocks(layers.ChannelsFirst()(layers.Blocks()(images)))
     torch.testing.assert_close(found, expected)
     weights = torch.rand(expected.shape, generator=torch.Generator().manual_seed(1))
     for convolution, answer in ((plain, expected), (blocks, found)):
