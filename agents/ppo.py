@@ -15,7 +15,7 @@ Huang et al. 2022, *The 37 Implementation Details of Proximal Policy Optimizatio
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 from typing import NamedTuple
 
@@ -161,6 +161,18 @@ PRESETS = {
         ),
         speed=690,
         published=Published("960 ± 425", "SB3 zoo, one run, 136 games"),
+    ),
+    "atari-cpu-hour": Preset(
+        "an hour on two cores: the paper's three epochs and falling clip, twice its worlds and rate",
+        Config(
+            Schedule(steps=3_500_000, save_every=100, games=100),
+            replace(SPACE_INVADERS, worlds=16),
+            learning_rate=5e-4,
+            epochs=3,
+            minibatches=8,
+            anneal_clip=True,
+        ),
+        speed=1_000,
     ),
     "cartpole": Preset(
         "balances the pole for 500 steps; the zoo's settings, but a constant clip",

@@ -47,8 +47,8 @@ def measured_speeds():
 
 @pytest.mark.parametrize(("expected", "measured"), list(measured_speeds()))
 def test_an_expected_time_is_that_of_the_throughput_benchmark(expected, measured):
-    """As far as machines of the kind differ: by a third."""
-    assert expected == pytest.approx(measured, rel=1 / 3)
+    """As far as machines of the kind and settings differ: by half."""
+    assert expected == pytest.approx(measured, rel=1 / 2)
 
 
 def test_a_row_says_world_steps_time_and_both_scores():
