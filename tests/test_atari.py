@@ -5,6 +5,7 @@ what the vector class draws for itself, and nothing else: the raw seed (Gymnasiu
 that the opening of each game takes.
 """
 
+import os
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
@@ -198,6 +199,19 @@ def test_the_number_of_threads_changes_nothing(monkeypatch):
             seen.append(play(worlds, 0, random_actions(worlds, 200)))
     for one, two in zip(*seen, strict=True):
         np.testing.assert_array_equal(one, two)
+
+
+@pytest.mark.skipif(not hasattr(os, "SCHED_BATCH"), reason="this system has no batch class")
+def test_emulators_move_in_threads_that_wait_their_turn():
+    def threads() -> set[int]:
+        return {int(task) for task in os.listdir("/proc/self/task")}
+
+    before = threads()
+    with closing(build(World("ALE/SpaceInvaders-v5", "ppo2017"), training=True)):
+        begun = threads() - before
+        assert begun
+        assert {os.sched_getscheduler(thread) for thread in begun} == {os.SCHED_BATCH}
+    assert os.sched_getscheduler(0) != os.SCHED_BATCH  # those who think are as they were
 
 
 @pytest.mark.parametrize(
