@@ -308,7 +308,8 @@ def test_control_c_ends_the_show_and_restores_the_terminal(glimpse: Episode, tmp
     path = tmp_path / "game.npz"
     episodes.save(glimpse, path)
     show = (
-        "import sys; from pathlib import Path; from rich.console import Console\n"
+        "import signal, sys; from pathlib import Path; from rich.console import Console\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # which tests in the background ignore
         "from sparring.envs import episodes; from sparring.runners import replay\n"
         "console = Console(force_terminal=True, color_system='truecolor', width=60, height=20)\n"
         "replay.play(episodes.load(Path(sys.argv[1])), console, fps=1)\n"

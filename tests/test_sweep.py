@@ -557,17 +557,18 @@ def test_a_crew_leaves_nobody_when_its_owner_fails():
 
 
 def test_a_terminal_that_is_closed_asks_for_a_stop_unless_it_must_not_matter():
-    with session.stop_signals(lambda _: None) as stop:
-        os.kill(os.getpid(), signal.SIGHUP)
-        assert stop()
-    assert signal.getsignal(signal.SIGHUP) is signal.SIG_DFL
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    ours = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # tests that run under nohup ignore it
     try:
+        with session.stop_signals(lambda _: None) as stop:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert stop()
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_DFL
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
         with session.stop_signals(lambda _: None) as stop:
             os.kill(os.getpid(), signal.SIGHUP)
             assert not stop()
     finally:
-        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+        signal.signal(signal.SIGHUP, ours)
 
 
 # ---------------------------------------------------------------------------------------------- the lanes
