@@ -116,13 +116,14 @@ class Dense(nn.Linear):
     While somebody acts, which changes no weights, they are cast once and kept.
     """
 
-    cast: Tensor  # the weights as they were at version `cast_at`
-    cast_at = -1
+    cast: Tensor  # the weights in the type, on the device and of the version that `cast_as` says
+    cast_as: tuple[object, ...] = ()
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, inputs] → [B, outputs]."""
         if not torch.is_inference_mode_enabled() or x.dtype == self.weight.dtype:
             return super().forward(x)
-        if self.cast_at != self.weight._version:
-            self.cast, self.cast_at = self.weight.to(x.dtype), self.weight._version
+        wanted = (x.dtype, x.device, self.weight._version)
+        if self.cast_as != wanted:
+            self.cast, self.cast_as = self.weight.to(x.dtype), wanted
         return nn.functional.linear(x, self.cast, self.bias)
