@@ -9,6 +9,7 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
+from itertools import zip_longest
 from math import inf
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -217,7 +218,7 @@ def parse_with_config(kind: type, config: Any, words: Sequence[str], prog: str, 
 
 def option(words: Sequence[str], name: str) -> str | None:
     """The value of `--name` among the words, before they are parsed."""
-    for word, following in zip(words, [*words[1:], None], strict=True):
+    for word, following in zip_longest(words, words[1:]):
         if word == f"--{name}":
             return following
         if word.startswith(f"--{name}="):

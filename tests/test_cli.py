@@ -74,6 +74,16 @@ def contents(path):
 # ---------------------------------------------------------------------------------------------- help
 
 
+def test_the_main_job_needs_no_words(monkeypatch):
+    """What `make train` types, up to where the training would begin."""
+    begun = []
+    monkeypatch.setattr(cli, "planned", lambda name, options, *rest, **kept: begun.append((name, options)) or 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        cli.main(["train", "ppo"])
+    ((name, options),) = begun
+    assert (name, options.config.world.env, options.config.schedule.steps) == ("ppo", "ALE/SpaceInvaders-v5", 250_000)
+
+
 def test_a_reader_who_has_seen_enough_is_not_answered_with_a_traceback():
     command = [sys.executable, "-m", "sparring.runners.cli", "train", "ppo", "--help"]
     child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)

@@ -92,3 +92,18 @@ def test_the_shortest_way_to_write_a_number_can_be_read(number, text):
 
 def test_an_algorithm_that_plays_no_world_has_presets_all_the_same():
     assert options.chosen_preset({"toy": Preset("", Config(1))}, ["--env", "CartPole-v1"]) == "toy"
+
+
+@pytest.mark.parametrize(
+    ("words", "chosen"),
+    [
+        ([], "space-invaders"),
+        (["--seed", "1"], "space-invaders"),
+        (["--env"], "space-invaders"),
+        (["--preset", "cartpole"], "cartpole"),
+        (["--env=CartPole-v1"], "cartpole"),
+        (["--steps", "9", "--env", ATARI], "space-invaders"),
+    ],
+)
+def test_a_command_line_starts_from_a_preset_whatever_it_says(words, chosen):
+    assert options.chosen_preset(catalog.load("ppo").PRESETS, words) == chosen
