@@ -21,7 +21,9 @@ counts the gradients it asks for, which is the fair x-axis of a comparison.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Generic, TypeVar
 
 import torch
@@ -69,24 +71,20 @@ class Simultaneous(Dynamics[Batch]):
 class Alternating(Dynamics[Batch]):
     """The players take turns, in their game's order, and each sees what those before have done."""
 
-    def __init__(self, turns: Sequence[int] = (1, 1)) -> None:
-        """`turns`: how often each player moves in a round, on a fresh batch each time."""
-        self.turns = tuple(turns)
-        self.batches = sum(self.turns)
-        if min(self.turns) < 1:
-            raise BadInputError(f"turns are {list(self.turns)}; every player moves at least once")
+    def __init__(self, k: int = 1) -> None:
+        """`k`: how often the first player moves in a round, on a fresh batch each time, before the others move once."""
+        if k < 1:
+            raise BadInputError(f"k is {k}; the first player moves at least once in a round")
+        self.k = k
+        self.batches = k
 
     def step(self, match: Match[Batch], batches: Sequence[Batch]) -> None:
-        """w_i ← w_i − η ∇_i L_i, one player after the other."""
-        fresh = iter(batches)
-        for player, times in zip(match.weights, self.turns, strict=True):
-            for _ in range(times):
-                match.move(player, match.gradient(player, next(fresh)))
-
-    def check(self, match: Match[Batch]) -> None:
-        """Every player has its number of turns."""
-        if len(self.turns) != len(match.weights):
-            raise BadInputError(f"turns are {list(self.turns)}, and the players are {', '.join(match.weights)}")
+        """w_i ← w_i − η ∇_i L_i, one player after the other; the others see the last batch of the first."""
+        first, *others = match.weights
+        for batch in batches:
+            match.move(first, match.gradient(first, batch))
+        for player in others:
+            match.move(player, match.gradient(player, batches[-1]))
 
 
 class Extragradient(Dynamics[Batch]):
@@ -287,15 +285,35 @@ DYNAMICS: dict[str, Callable[..., Dynamics[Any]]] = {
 }
 
 
-def named(name: str, **parameters: Any) -> Dynamics[Any]:
-    """A dynamics by its name.
+def named(text: str) -> Dynamics[Any]:
+    """A dynamics by its name and, after a colon, parameters: `alternating`, `lookahead:k=10,inner=alternating`.
 
     Raises:
-        UnknownNameError: nothing is called so.
+        UnknownNameError: nothing is called so, or it has no such parameter.
+        BadInputError: a parameter is no number, or one that cannot be.
     """
+    name, _, words = text.partition(":")
     if name not in DYNAMICS:
         raise UnknownNameError("dynamics", name, DYNAMICS)
+    known = inspect.signature(DYNAMICS[name]).parameters
+    parameters = {}
+    for word in filter(None, words.split(",")):
+        key, _, value = word.partition("=")
+        if key not in known:
+            raise UnknownNameError(f"parameter of {name}", key, known or ["none"])
+        parameters[key] = _parameter(key, value)
     return DYNAMICS[name](**parameters)
+
+
+def _parameter(key: str, value: str) -> Any:
+    if value in DYNAMICS:
+        return DYNAMICS[value]()
+    if value in ("true", "false"):
+        return value == "true"
+    for kind in (int, float):
+        with suppress(ValueError):
+            return kind(value)
+    raise BadInputError(f"{key} is {value!r}; it must be a number, true, false, or the name of a dynamics")
 
 
 def rest(field: Field) -> dict[str, list[Tensor]]:

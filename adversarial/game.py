@@ -10,7 +10,7 @@ gradients, counts them and moves the players; nobody's gradient leaks into anybo
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import torch
 from numpy.typing import ArrayLike
@@ -75,7 +75,19 @@ class Match(Generic[Batch]):
         self.optimisers = optimisers
         self.weights = {name: list(player.parameters()) for name, player in game.players.items()}
         self.gradients = 0  # of one player's loss, or products of the game's Jacobian with one player's direction
+        self.rounds = 0  # begun so far
         self.losses: dict[str, Tensor] = {}  # [] as each player saw it last
+
+    def state_dict(self) -> dict[str, Any]:
+        """The optimisers, and what was counted."""
+        optimisers = {player: optimiser.state_dict() for player, optimiser in self.optimisers.items()}
+        return {"optimisers": optimisers, "gradients": self.gradients, "rounds": self.rounds}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a saved state."""
+        for player, optimiser in self.optimisers.items():
+            optimiser.load_state_dict(state["optimisers"][player])
+        self.gradients, self.rounds = state["gradients"], state["rounds"]
 
     @property
     def evaluations(self) -> float:
@@ -84,6 +96,7 @@ class Match(Generic[Batch]):
 
     def begin(self, batch: Batch) -> None:
         """Begin a round; whoever is born anew has no past, and neither has its optimiser."""
+        self.rounds += 1
         for player in self.game.begin(batch):
             self.optimisers[player].state.clear()
 

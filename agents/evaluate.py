@@ -111,8 +111,8 @@ def evaluate(
     random_low, random_high = interval(random)
     metrics = {
         "score": float(np.mean(scores)),
-        "low": low,
-        "high": high,
+        "score_low": low,
+        "score_high": high,
         "length": float(np.mean([len(episode.actions) for episode in played])),
         "random": float(np.mean(random)),
         "random_low": random_low,

@@ -7,11 +7,11 @@ two networks and a data set alike. An algorithm never sees a loop, a file or a t
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
 
-from sparring.envs.episodes import Episode
 from sparring.envs.errors import check_ranges
 from sparring.envs.rollouts import Metrics, Report
 from sparring.envs.worlds import World
@@ -55,13 +55,27 @@ class Source(Stateful, Protocol[Batch_co]):
         """What happened during the last draw."""
 
 
-class Evaluation(NamedTuple):
-    """A judgement and its protocol, which is stored beside every number."""
+class Keepsake(Protocol):
+    """Something to show for an evaluation, in a file that proves itself: a game, a sheet of samples."""
 
-    metrics: Metrics  # flat names → numbers, such as score, low, high
+    @property
+    def label(self) -> str:
+        """What its file is called."""
+
+    def save(self, path: Path) -> None:
+        """Write it, whole or not at all."""
+
+
+class Evaluation(NamedTuple):
+    """A judgement and its protocol, which is stored beside every number.
+
+    A metric `x` may have a 95 % interval, from `x_low` to `x_high`. The first metric is what a run is known by.
+    """
+
+    metrics: Mapping[str, float]
     protocol: Mapping[str, Any]  # everything that another must know to obtain the same number
-    scores: Sequence[float]  # the sample behind the interval
-    episodes: Sequence[Episode]  # games worth keeping, the best first
+    scores: Sequence[float]  # the sample behind the first metric's interval; empty where it is no mean
+    episodes: Sequence[Keepsake]  # worth keeping, the best first
 
 
 Watch = Callable[[int, int], None]
@@ -103,10 +117,20 @@ class Schedule:
     def __post_init__(self) -> None:
         check_ranges(self, steps=(1, inf), save_every=(1, inf), evaluate_every=(0, inf), games=(2, inf))
 
+    def judging(self, games: int) -> Schedule:
+        """The same with evaluations of so many games."""
+        return replace(self, games=games)
+
 
 def world_of(config: Any) -> World | None:
     """The world that a Config names; None for an algorithm that plays none."""
     return getattr(config, "world", None)
+
+
+def place_of(config: Any) -> str:
+    """Where a Config learns: the world it names, or the data; empty for an algorithm that has neither."""
+    world = world_of(config)
+    return world.env if world else str(getattr(config, "data", ""))
 
 
 class Published(NamedTuple):

@@ -37,7 +37,9 @@ def told(run: RunFolder) -> dict[str, Any]:
     """A seed's figures."""
     judgement, steps, spent = run.judgement(), max(row["step"] for row in run.rows()), minutes(run)
     return {
-        **{name: judgement[name] for name in ("score", "low", "high", "random", "random_low", "random_high")},
+        **{name: judgement[name] for name in ("score", "random", "random_low", "random_high")},
+        "low": judgement["score_low"],
+        "high": judgement["score_high"],
         "iqm": float(statistics.iqm(np.array(judgement["scores"]))),
         "steps": steps,
         "training_minutes": round(spent, 2),

@@ -40,7 +40,9 @@ def train(seed: int, out: Path) -> dict[str, object]:
     rows = (out / "metrics.jsonl").read_text().splitlines()
     seconds = [sum(json.loads(row).get(k, 0) for k in ("drawing", "learning")) for row in (out / "timing.jsonl").open()]
     return {
-        **{name: evaluation[name] for name in ("score", "low", "high", "random", "random_low", "random_high")},
+        **{name: evaluation[name] for name in ("score", "random", "random_low", "random_high")},
+        "low": evaluation["score_low"],
+        "high": evaluation["score_high"],
         "protocol": evaluation["protocol"],
         "steps": json.loads(rows[-1])["step"],
         "training_minutes": sum(seconds) / 60,

@@ -27,6 +27,7 @@ from sparring.envs.files import write_aside
 from sparring.envs.worlds import Array, World
 
 FORMAT = 1
+GAME = "game"  # the kind of episode that this module reads
 ARRAYS = ("actions", "rewards", "checksums")
 
 
@@ -51,6 +52,23 @@ class Episode:
         """The sum of the raw rewards."""
         return float(self.rewards.sum())
 
+    @property
+    def label(self) -> str:
+        """What its file is called."""
+        return f"{self.world.protocol}-seed{self.seed}-score{self.score:g}"
+
+    def save(self, path: Path) -> None:
+        """Write it, whole or not at all."""
+        header = {
+            "kind": GAME,
+            "world": asdict(self.world),
+            "protocol": dict(self.protocol),
+            "spec": self.spec,
+            "seed": self.seed,
+            "score": self.score,
+        }
+        pack(path, header, {name: getattr(self, name) for name in ARRAYS})
+
 
 class Verdict(NamedTuple):
     """What a replay found: `step` is the first step that differs, None where the game proved itself."""
@@ -73,24 +91,16 @@ def spec_of(world: World) -> str:
     return str(spec.to_json())
 
 
-def save(episode: Episode, path: Path) -> None:
-    """Write an episode, whole or not at all."""
-    header = {
-        "format": FORMAT,
-        "world": asdict(episode.world),
-        "protocol": dict(episode.protocol),
-        "spec": episode.spec,
-        "seed": episode.seed,
-        "score": episode.score,
-    }
+def pack(path: Path, header: Mapping[str, Any], arrays: Mapping[str, Array]) -> None:
+    """Write an episode's file, whole or not at all: a header that JSON can hold, and plain arrays."""
     content = io.BytesIO()
-    arrays = {name: getattr(episode, name) for name in ARRAYS}
-    np.savez_compressed(content, header=np.array(json.dumps(header)), **arrays)
+    whole: dict[str, Any] = {"header": np.array(json.dumps({"format": FORMAT, **header})), **arrays}
+    np.savez_compressed(content, **whole)
     write_aside(path, content.getvalue())
 
 
-def load(path: Path) -> Episode:
-    """Read an episode.
+def unpack(path: Path) -> tuple[dict[str, Any], dict[str, Array]]:
+    """The header and the arrays of what `pack` wrote.
 
     Raises:
         EpisodeError: the file is missing, no episode, damaged, or of another version.
@@ -104,21 +114,37 @@ def load(path: Path) -> Episode:
             header = json.loads(str(archive["header"]))
             if header["format"] != FORMAT:
                 raise EpisodeError(f"{path} is an episode of format {header['format']}; this version reads {FORMAT}")
-            arrays = {name: archive[name] for name in ARRAYS}
-        episode = Episode(World(**header["world"]), header["protocol"], header["spec"], header["seed"], **arrays)
-        shapes = {name: array.shape for name, array in arrays.items()}
-        steps = len(episode.actions)
-        if steps < 1 or episode.rewards.shape != (steps,) or episode.checksums.shape != (steps + 1,):
-            raise EpisodeError(f"{path} is damaged: its arrays do not fit each other ({shapes})")
-        if (episode.actions.dtype.kind, episode.actions.ndim) not in (("i", 1), ("f", 2)):
-            raise EpisodeError(
-                f"{path} is damaged: its actions are {episode.actions.dtype}{list(episode.actions.shape)}"
-            )
+            return header, {name: archive[name] for name in archive.files if name != "header"}
     except EpisodeError:
         raise
     except Exception as error:  # whatever zip, NumPy and JSON make of bytes that are none of theirs
         raise EpisodeError(f"{path} is not an episode, or it is damaged: {error}") from None
-    return episode
+
+
+def load(path: Path) -> Episode:
+    """Read a game.
+
+    Raises:
+        EpisodeError: the file is missing, no game, damaged, or of another version.
+    """
+    header, arrays = unpack(path)
+    try:
+        game = Episode(
+            World(**header["world"]),
+            header["protocol"],
+            header["spec"],
+            header["seed"],
+            **{name: arrays[name] for name in ARRAYS},
+        )
+    except (KeyError, TypeError) as error:
+        raise EpisodeError(f"{path} is not an episode, or it is damaged: {error}") from None
+    shapes = {name: arrays[name].shape for name in ARRAYS}
+    steps = game.actions.shape[0] if game.actions.ndim else 0
+    if steps < 1 or game.rewards.shape != (steps,) or game.checksums.shape != (steps + 1,):
+        raise EpisodeError(f"{path} is damaged: its arrays do not fit each other ({shapes})")
+    if (game.actions.dtype.kind, game.actions.ndim) not in (("i", 1), ("f", 2)):
+        raise EpisodeError(f"{path} is damaged: its actions are {game.actions.dtype}{list(game.actions.shape)}")
+    return game
 
 
 def check_protocol(episode: Episode) -> None:

@@ -8,12 +8,15 @@ from __future__ import annotations
 import ast
 import functools
 import importlib
+import importlib.abc
+import importlib.machinery
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 from unittest.mock import MagicMock
 
 from sparring.envs.errors import UnknownNameError
@@ -75,6 +78,32 @@ def load(name: str) -> ModuleType:
     return importlib.import_module(find(name).module)
 
 
+class Hollow(MagicMock):
+    """Stands in for a package: whatever is asked of it is hollow too, and what is named like a class is one."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name[:1].isupper():
+            return type(name, (), {})
+        return super().__getattr__(name)
+
+
+class HollowFinder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Finds nothing but hollow stand-ins for torch and its parts."""
+
+    def find_spec(self, fullname: str, path: object, target: object = None) -> importlib.machinery.ModuleSpec | None:
+        """Only torch."""
+        if fullname.split(".")[0] != "torch":
+            return None
+        return importlib.machinery.ModuleSpec(fullname, self, is_package=True)
+
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> Any:
+        """A stand-in."""
+        return Hollow(name=spec.name)
+
+    def exec_module(self, module: ModuleType) -> None:
+        """There is nothing in it."""
+
+
 @contextmanager
 def without_torch() -> Iterator[None]:
     """Let algorithms be imported for their Config and PRESETS without the second that torch takes.
@@ -85,11 +114,12 @@ def without_torch() -> Iterator[None]:
     if "torch" in sys.modules:
         yield
         return
-    before = set(sys.modules)
-    sys.modules["torch"] = sys.modules["torch.nn"] = MagicMock(name="torch")
+    before, finder = set(sys.modules), HollowFinder()
+    sys.meta_path.insert(0, finder)
     try:
         yield
     finally:
+        sys.meta_path.remove(finder)
         for name in set(sys.modules) - before:
             if name.split(".")[0] in ("torch", "sparring"):
                 del sys.modules[name]

@@ -34,15 +34,15 @@ from sparring.runners.options import (
 
 USAGE = r"""[bold]sparring[/] — somebody learning against somebody
 
-  [bold]sparring train[/] ALGO     learn a world, then show what was learned
-                    \[--preset NAME] \[--env ID] \[--steps N | --minutes M] \[--seed S] \[--out DIR] …
+  [bold]sparring train[/] ALGO     learn a world or a game, then show what was learned
+                    \[--preset NAME] \[--env ID | --data NAME] \[--steps N | --minutes M] \[--seed S] \[--out DIR] …
   [bold]sparring sweep[/] ALGO     the same on several seeds, in parallel; mean, median and IQM with intervals
                     \[--seeds 0..4] \[--jobs N] \[--out DIR] and the options of train; again with the same --out: go on
   [bold]sparring resume[/] RUN     go on exactly where a run stopped
-  [bold]sparring evaluate[/] RUN   play full games for a score with its interval
+  [bold]sparring evaluate[/] RUN   play full games for a score with its interval, or draw samples
                     \[--episodes N] \[--protocol NAME]
-  [bold]sparring replay[/] RUN     watch a saved game, or prove it; takes an episode's file too
-                    \[--view terminal|mp4|gif|verify]
+  [bold]sparring replay[/] RUN     watch a saved game, or a generator's training, or prove it; takes a file too
+                    \[--view terminal|mp4|gif|png|verify]
   [bold]sparring list[/]           what there is: algorithms, worlds, presets, runs
 
 Each has its own --help, and so has each algorithm: sparring train ppo --help."""
@@ -177,7 +177,7 @@ def evaluate_command(words: list[str], console: Console) -> int:
     job = jobs.Job.of(folder)
     job = dataclasses.replace(
         job,
-        config=jobs.judged(job.config, games=options.episodes, protocol=options.protocol),
+        config=jobs.judged(job.config, count=options.episodes, protocol=options.protocol),
         seed=job.seed if options.seed is None else options.seed,
     )
     experiment = jobs.at_home(job, options.device).build()
@@ -185,7 +185,7 @@ def evaluate_command(words: list[str], console: Console) -> int:
     if update is None:
         raise BadInputError(f"{folder.path} has no checkpoint yet; train it with `sparring resume {folder.path}`")
     with Progress(console=console, transient=True) as progress:
-        task = progress.add_task("playing")
+        task = progress.add_task("evaluating")
         evaluation = experiment.evaluate(
             experiment.algorithm, watch=lambda done, whole: progress.update(task, completed=done, total=whole)
         )
@@ -197,26 +197,28 @@ def evaluate_command(words: list[str], console: Console) -> int:
 def replay_command(words: list[str], console: Console) -> int:
     """sparring replay RUN|EPISODE …"""
     options = parse(Replay, words, "sparring replay")
-    from sparring.envs import episodes
-    from sparring.runners import replay
+    from sparring.runners import keepsakes, replay
     from sparring.runners.folder import RunFolder
 
     path = options.source
+    paths = [path]
     if path.is_dir():
-        saved = RunFolder.open(path).episodes
-        if not saved:
-            raise BadInputError(f"{path} has no episodes yet; `sparring evaluate {path}` plays some")
-        path = saved[-1]
-    episode = episodes.load(path)
+        paths = RunFolder.open(path).episodes
+        if not paths:
+            raise BadInputError(f"{path} has no episodes yet; `sparring evaluate {path}` makes some")
     view = options.view if options.view != "auto" else "terminal" if console.is_terminal else "verify"
     if view == "verify":
-        return REFUSED if replay.prove(episode, console).step is not None else 0
+        return REFUSED if keepsakes.prove(keepsakes.load(paths[-1]), console).step is not None else 0
+    show = keepsakes.show(keepsakes.together(paths))
     if view == "terminal":
-        replay.play(episode, console, speed=options.speed)
+        replay.play(show, console, speed=options.speed)
         return 0
-    film = options.out or path.with_suffix(f".{view}")
-    replay.film(episode, film, console=console)
-    console.print(f"wrote {film}", highlight=False, soft_wrap=True)
+    out = options.out or paths[-1].with_suffix(f".{view}")
+    if view == "png":
+        replay.strip(show, out)
+    else:
+        replay.film(show, out, console=console)
+    console.print(f"wrote {out}", highlight=False, soft_wrap=True)
     return 0
 
 

@@ -94,12 +94,15 @@ class Dashboard:
     def film(self, path: Path, caption: str) -> None:
         """Films are for other trackers."""
 
+    def picture(self, path: Path, caption: str) -> None:
+        """And so are pictures."""
+
     def close(self) -> None:
         """Nothing to close."""
 
     def watch(self, done: int, whole: int) -> None:
         """Show how far an evaluation is."""
-        self.watched = f"evaluating: {done} of {whole} games" if done < whole else ""
+        self.watched = f"evaluating: {done} of {whole}" if done < whole else ""
 
     def say(self, notice: str) -> None:
         """Show one line until the end."""

@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Any
 
 from sparring.agents.protocol import Evaluation, Stateful
-from sparring.envs import episodes
 from sparring.envs.errors import BadInputError
 from sparring.envs.files import write_aside
 from sparring.runners import checkpoint
@@ -33,7 +32,7 @@ KEPT = 3  # checkpoints
 SWEEP = "sweep.json"  # where it lies the folder holds runs, and is none
 JOURNALS = ("metrics.jsonl", "timing.jsonl")
 EVALUATION = "evaluation/"  # before a metric of an evaluation, in a row
-SCORE = "-score"  # in an episode's file name, before its score
+SCORE = "-score"  # in the name of a game's file, before its score
 
 
 @dataclass(frozen=True)
@@ -98,13 +97,13 @@ class RunFolder:
 
     @property
     def episodes(self) -> list[Path]:
-        """The best game of the newest evaluated update last."""
+        """The best of the newest evaluated update last."""
 
         def rank(path: Path) -> tuple[str, float]:
             name, _, score = path.stem.partition(SCORE)
-            return name[:8], float(score)
+            return name[:8], float(score or 0)
 
-        return sorted((self.path / "episodes").glob(f"*{SCORE}*.npz"), key=rank)
+        return sorted((self.path / "episodes").glob("*.npz"), key=rank)
 
     @property
     def update(self) -> int | None:
@@ -147,10 +146,10 @@ class RunFolder:
     def keep(self, update: int, evaluation: Evaluation) -> None:
         """Save an evaluation's numbers with their protocol, and its episodes."""
         for episode in evaluation.episodes:
-            name = f"{update:08d}-{episode.world.protocol}-seed{episode.seed}{SCORE}{episode.score:g}.npz"
-            episodes.save(episode, self.path / "episodes" / name)
+            episode.save(self.path / "episodes" / f"{update:08d}-{episode.label}.npz")
         kind, seeds = evaluation.protocol.get("name", "evaluation"), evaluation.protocol.get("seeds", ["none"])
-        name = f"{update:08d}-{kind}-seed{seeds[0]}-{len(evaluation.scores)}.json"
+        count = len(evaluation.scores) or evaluation.protocol.get("samples", 0)
+        name = f"{update:08d}-{kind}-seed{seeds[0]}-{count}.json"
         record = {"update": update, **evaluation.metrics, "scores": evaluation.scores, "protocol": evaluation.protocol}
         write_aside(self.path / "evaluations" / name, json.dumps(record, indent=2).encode())
 
@@ -223,7 +222,10 @@ def summaries(runs: Path) -> Iterator[tuple[str, str, str, str, str]]:
 def _summary(folder: RunFolder) -> tuple[str, str, str, str, str]:
     rows, record = list(folder.rows()), folder.record
     step, wanted = rows[-1]["step"] if rows else 0, record["config"]["schedule"]["steps"]
-    score = next((f"{row['evaluation/score']:.1f}" for row in reversed(rows) if "evaluation/score" in row), "")
+    known = [
+        value for row in rows for value in [value for name, value in row.items() if name.startswith(EVALUATION)][:1]
+    ]
+    score = f"{known[-1]:.4g}" if known else ""
     saved = max(path.stat().st_mtime for path in (folder.path / "config.json", *folder.checkpoints))
     when = f"{datetime.datetime.fromtimestamp(saved):%Y-%m-%d %H:%M}"
     return str(folder.path), str(record["algorithm"]), f"{step:,} of {wanted:,}", score, when

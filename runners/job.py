@@ -19,7 +19,7 @@ from typing import Any, Literal
 import torch
 
 from sparring.agents import networks
-from sparring.agents.protocol import Experiment, world_of
+from sparring.agents.protocol import Experiment, place_of, world_of
 from sparring.envs import worlds as door
 from sparring.envs.errors import BadInputError
 from sparring.runners import catalog
@@ -108,9 +108,9 @@ def protocol(config: Any) -> dict[str, Any]:
 
 
 def where(config: Any) -> list[str]:
-    """The world and the protocol, for an algorithm that has them."""
+    """The world and its protocol, or the data, for an algorithm that has them."""
     world = world_of(config)
-    return [world.env, world.protocol] if world else []
+    return [world.env, world.protocol] if world else [place_of(config)] if place_of(config) else []
 
 
 def rebuild(kind: type, values: Mapping[str, Any]) -> Any:
@@ -168,13 +168,16 @@ def inexact(stored: Job, asked: Job, record: Mapping[str, Any]) -> list[str]:
     return [f"{reason}; the numbers will agree, but not to the last bit" for reason in reasons]
 
 
-def judged(config: Any, *, games: int, protocol: str | None) -> Any:
-    """A configuration whose evaluation plays `games` games under `protocol` (None: that of the training).
+def judged(config: Any, *, count: int | None, protocol: str | None) -> Any:
+    """A configuration whose evaluation plays `count` games, or draws so many samples, under `protocol`.
+
+    None is what the training's own evaluations did.
 
     Raises:
         BadInputError: the algorithm plays no world that has protocols.
     """
-    config = dataclasses.replace(config, schedule=dataclasses.replace(config.schedule, games=games))
+    if count is not None:
+        config = dataclasses.replace(config, schedule=config.schedule.judging(count))
     if protocol is None:
         return config
     world = world_of(config)

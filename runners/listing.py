@@ -12,7 +12,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from sparring.agents.protocol import Preset, world_of
+from sparring.agents.protocol import Preset, place_of, world_of
 from sparring.runners import catalog
 from sparring.runners.folder import summaries
 from sparring.runners.options import shortest
@@ -38,13 +38,13 @@ def worlds_table() -> Table:
 
 UNKNOWN = "—"
 LEGEND = """time: training on two quiet cores that compute in bf16
-published: mean ± deviation · own score: mean (95 % interval over seeds)"""
+own score: mean (95 % interval over seeds) · published: mean ± deviation"""
 
 
 def presets_table() -> Group:
     """Every preset of every algorithm: a row of what to expect, and below it what it is."""
     presets = {name: catalog.load(name).PRESETS for name in catalog.algorithms()}
-    head = ("preset", "world", "steps", "time", "published", "own score")
+    head = ("preset", "world or data", "steps", "time", "own score")
     rows = {name: [expected(key, preset) for key, preset in own.items()] for name, own in presets.items()}
     widths = [max(map(len, column)) for column in zip(head, *chain(*rows.values()), strict=True)]
     lines: list[RenderableType] = [aligned(head, widths, "bold")]
@@ -57,23 +57,22 @@ def presets_table() -> Group:
 
 def expected(name: str, preset: Preset) -> tuple[str, ...]:
     """A preset's row."""
-    world, own = world_of(preset.config), preset.own
+    own = preset.own
     return (
         name,
-        world.env if world else "",
+        place_of(preset.config),
         shortest(preset.config.schedule.steps),
         UNKNOWN if preset.minutes is None else duration(preset.minutes),
-        preset.published.score if preset.published else UNKNOWN,
         f"{own.score} ({own.low}–{own.high})" if own else UNKNOWN,
     )
 
 
 def story(preset: Preset) -> str:
-    """What a preset is: its protocol, its summary, and whose the published score is."""
+    """What a preset is: its protocol, its summary, and the published score with its source."""
     world = world_of(preset.config)
     rules = [world.protocol] if world else []
-    source = [f"published: {preset.published.source}"] if preset.published else []
-    return " · ".join([*rules, preset.summary, *source])
+    known = [f"published: {preset.published.score} ({preset.published.source})"] if preset.published else []
+    return " · ".join([*rules, preset.summary, *known])
 
 
 def aligned(cells: Sequence[str], widths: Sequence[int], style: str = "") -> Text:

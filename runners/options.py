@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from sparring.agents.protocol import world_of
+from sparring.agents.protocol import place_of, world_of
 from sparring.envs.errors import BadInputError, UnknownNameError, check_ranges
 from sparring.envs.worlds import module_of
 from sparring.runners.tracker import Mode
@@ -162,12 +162,12 @@ class Resume(Where):
 
 @dataclass(frozen=True)
 class Evaluate:
-    """Play full games with a trained policy."""
+    """Play full games with a trained policy, or draw samples from a trained generator."""
 
     run: Annotated[Path, tyro.conf.Positional]
     """the run's folder"""
-    episodes: int = 100
-    """how many games"""
+    episodes: int | None = None
+    """how many games, or samples; default: as many as the run's own evaluations"""
     protocol: str | None = None
     """rules to play under; default: those of the training"""
     seed: int | None = None
@@ -176,21 +176,22 @@ class Evaluate:
     """auto computes where the run did, if that is here"""
 
     def __post_init__(self) -> None:
-        check_ranges(self, episodes=(2, inf))
+        if self.episodes is not None:
+            check_ranges(self, episodes=(2, inf))
         if self.seed is not None:
             check_ranges(self, seed=(0, inf))
 
 
 @dataclass(frozen=True)
 class Replay:
-    """Watch a saved game, or prove it."""
+    """Watch a saved game or the samples of a training, or prove them."""
 
     source: Annotated[Path, tyro.conf.Positional]
-    """an episode (.npz), or a run: then the best game of its newest evaluated update"""
-    view: Literal["auto", "terminal", "mp4", "gif", "verify"] = "auto"
-    """auto is terminal on a terminal, else verify"""
+    """an episode (.npz), or a run: then the best game of its newest evaluated update, or all its sheets of samples"""
+    view: Literal["auto", "terminal", "mp4", "gif", "png", "verify"] = "auto"
+    """auto is terminal on a terminal, else verify; a png shows some pictures side by side"""
     out: Path | None = None
-    """where an mp4 or gif goes; default: beside the episode"""
+    """where an mp4, gif or png goes; default: beside the episode"""
     speed: float = 1.0
     """of the terminal view; 2 is twice real time"""
 
@@ -227,13 +228,18 @@ def option(words: Sequence[str], name: str) -> str | None:
 
 
 def chosen_preset(presets: dict[str, Any], words: Sequence[str]) -> str:
-    """The preset that a command line starts from: the one it names, else the first whose world is of the same kind."""
+    """The preset that a command line starts from: the one it names, else the first for the world, or data, it names.
+
+    A world that no preset plays takes the first for one of its kind.
+    """
     name, env = option(words, "preset"), option(words, "env")
+    place = env or option(words, "data")
     if name is not None and name not in presets:
         raise UnknownNameError("preset", name, presets)
-    if name is not None or env is None:
+    if name is not None or place is None:
         return name or next(iter(presets))
+    places = {key: place_of(preset.config) for key, preset in presets.items()}
+    same = [key for key, own in places.items() if own == place]
     worlds = {key: world.env for key, preset in presets.items() if (world := world_of(preset.config))}
-    same = [key for key, own in worlds.items() if own == env]
-    kin = [key for key, own in worlds.items() if module_of(own) is module_of(env)]
+    kin = [key for key, own in worlds.items() if env and module_of(own) is module_of(env)]
     return [*same, *kin, next(iter(presets))][0]

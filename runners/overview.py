@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,13 @@ from rich.panel import Panel
 from rich.table import Table
 
 from sparring.agents import statistics
-from sparring.agents.statistics import Estimate, Scores
-from sparring.runners.report import SMOOTH, protocol_line, running_mean
+from sparring.agents.statistics import Scores
+from sparring.runners import report
+from sparring.runners.folder import EVALUATION
+from sparring.runners.report import SMOOTH, interval, named, protocol_line, running_mean
 
 POINTS = 200  # of a curve
+COLUMNS = 4  # metrics of the table
 INTERVALS = "95 %: a seed's over its games, those below over seeds (stratified percentile bootstrap)"
 
 
@@ -28,52 +31,72 @@ def results(judgements: Mapping[int, Mapping[str, Any]]) -> dict[str, Any]:
         str(seed): {name: value for name, value in judgement.items() if isinstance(value, int | float)}
         for seed, judgement in judgements.items()
     }
-    scores = [judgement["score"] for judgement in judgements.values()]
-    aggregates = statistics.AGGREGATES if len(scores) > 1 else {}
+    first = next(iter(numbers.values()))
+    metrics = [name for name in named(first) if name != "update" and len(numbers) > 1]
     protocols = [judgement["protocol"] for judgement in judgements.values()]
     return {
-        "n": len(scores),
-        "aggregates": {name: statistics.estimate(scores, take)._asdict() for name, take in aggregates.items()},
+        "n": len(numbers),
+        "aggregates": {name: aggregated([told[name] for told in numbers.values()]) for name in metrics},
         "seeds": numbers,
         "protocol": {name: value for rules in protocols[:1] for name, value in rules.items() if name != "seeds"},
         "intervals": INTERVALS,
     }
 
 
+def aggregated(values: Sequence[float]) -> dict[str, dict[str, float]]:
+    """Mean, median and IQM over seeds, with their intervals."""
+    return {name: statistics.estimate(values, take)._asdict() for name, take in statistics.AGGREGATES.items()}
+
+
 def table(console: Console, told: Mapping[str, Any], title: str) -> None:
-    """Print `results`."""
-    shown = Table("seed", "score", "95 % interval", "random", box=None, padding=(0, 2))
-    for seed, numbers in told["seeds"].items():
-        estimate = Estimate(numbers["score"], numbers["low"], numbers["high"])
-        shown.add_row(seed, *_cells(estimate), f"{numbers['random']:.1f}")
+    """Print `results`: a row a seed and a row an aggregate, a column a metric."""
+    seeds, aggregates = told["seeds"], told["aggregates"]
+    metrics = [name for name in named(next(iter(seeds.values()))) if name != "update"][:COLUMNS]
+    shown = Table("seed", *(name.replace("_", " ") for name in metrics), box=None, padding=(0, 2))
+    for seed, numbers in seeds.items():
+        shown.add_row(seed, *(_cell(numbers[name], interval(numbers, name)) for name in metrics))
     shown.add_row()
-    for name, numbers in told["aggregates"].items():
-        shown.add_row(f"[bold]{name}[/]", *_cells(Estimate(**numbers)))
+    for aggregate in statistics.AGGREGATES if aggregates else ():
+        over = [aggregates[name][aggregate] for name in metrics]
+        shown.add_row(f"[bold]{aggregate}[/]", *(_cell(one["value"], (one["low"], one["high"])) for one in over))
     console.print(Panel(shown, title=title, expand=False))
     console.print(told["intervals"], highlight=False, soft_wrap=True)
     if told["protocol"]:
-        rules = f"{protocol_line(told['protocol'])}, {told['protocol']['games']} games a seed"
-        console.print(rules, highlight=False, soft_wrap=True)
+        console.print(f"{protocol_line(told['protocol'])}, a seed", highlight=False, soft_wrap=True)
 
 
-def _cells(estimate: Estimate) -> tuple[str, str]:
-    return f"{estimate.value:.1f}", f"{estimate.low:.1f} … {estimate.high:.1f}"
+def _cell(value: float, ends: tuple[float, float] | None) -> str:
+    return f"{report.told(value)} ({report.told(ends[0])} … {report.told(ends[1])})" if ends else report.told(value)
 
 
 def curve(rows: Iterable[Mapping[str, Any]]) -> tuple[Scores, Scores]:
-    """Steps [U] and, after each update, the mean of the last `SMOOTH` games [U]; NaN before the first has ended."""
+    """Steps [U] and, after each update, the mean of the last `SMOOTH` games [U]; NaN before the first has ended.
+
+    Where no games are played: the steps of the evaluations, and the first metric that each found.
+    """
     rows = list(rows)
+    if not any("game/score" in row for row in rows):
+        judged = [row for row in rows if known_by(row)]
+        return np.array([row["step"] for row in judged], float), np.array([row[known_by(row)] for row in judged], float)
     sample = np.array([score for row in rows for score in row.get("game/score", [])])
     ended = np.cumsum([len(row.get("game/score", [])) for row in rows])
     means = np.append(running_mean(sample), np.nan)  # the last one is what index −1 finds: nothing has ended
     return np.array([row["step"] for row in rows], float), means[ended - 1]
 
 
+def known_by(row: Mapping[str, Any]) -> str:
+    """The name of an evaluation's first metric in a row; empty where there was none."""
+    return next((name for name in row if name.startswith(EVALUATION)), "")
+
+
 def curves(runs: Mapping[str, Iterable[Mapping[str, Any]]], path: Path, title: str) -> None:
     """Draw the journals of runs that made the same steps: every seed thin, their mean with its 95 % band."""
     from matplotlib.figure import Figure  # takes a third of a second, and only this needs it
 
-    drawn = [curve(rows) for rows in runs.values()]
+    journals = [list(rows) for rows in runs.values()]
+    found = known_by(journals[0][-1]).removeprefix(EVALUATION)
+    games = any("game/score" in row for row in journals[0])
+    drawn = [curve(rows) for rows in journals]
     steps, scores = drawn[0][0], np.array([means for _, means in drawn])  # [U], [S, U]
     chosen = np.unique(np.linspace(0, len(steps) - 1, POINTS).astype(int))
     chosen = chosen[np.isfinite(scores[:, chosen]).all(0)]
@@ -85,6 +108,7 @@ def curves(runs: Mapping[str, Iterable[Mapping[str, Any]]], path: Path, title: s
         mean, low, high = np.array([statistics.estimate(scores[:, point]) for point in chosen]).reshape(-1, 3).T
         axes.plot(steps[chosen], mean, color="black", label="mean over seeds")
         axes.fill_between(steps[chosen], low, high, color="black", alpha=0.15, lw=0, label="95 % over seeds")
-    axes.set(xlabel="agent steps", ylabel=f"score, mean of the last {SMOOTH} games", title=title)
+    what = f"score, mean of the last {SMOOTH} games" if games else found.replace("_", " ")
+    axes.set(xlabel="agent steps" if games else "steps", ylabel=what, title=title)
     axes.legend(fontsize="small", ncols=1 + len(runs) // 10)
     figure.savefig(path, dpi=120)

@@ -1,7 +1,8 @@
-"""Three views of a saved game: a proof that it happened, a show in the terminal, a film to share.
+"""Views of what was saved: a show in the terminal, a film to share, a strip of pictures.
 
-An episode holds no pictures: `worlds.pictures` plays it again and draws them, T + 1 for T steps. Steps count from 0, as
-in `episodes.Verdict`: the picture named "step 17" is what action 17 led to, the very first one shows the reset.
+An episode holds no pictures, a `Show` draws them whenever it is asked. Of a game there are T + 1 for T steps. Steps
+count from 0, as in `episodes.Verdict`: the picture named "step 17" is what action 17 led to, the very first one shows
+the reset.
 
 A terminal cell is about twice as high as wide, so the character ▀ shows two square pixels: its foreground is the upper
 one, its background the lower.
@@ -9,8 +10,9 @@ one, its background the lower.
 
 from __future__ import annotations
 
+import io
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, suppress
 from functools import lru_cache
 from itertools import chain, groupby
@@ -26,8 +28,9 @@ from rich.progress import Progress
 
 from sparring.envs import episodes
 from sparring.envs import worlds as door
-from sparring.envs.episodes import Episode, Verdict
+from sparring.envs.episodes import Episode
 from sparring.envs.errors import BadInputError
+from sparring.envs.files import write_aside
 from sparring.envs.worlds import Array
 
 RGB = tuple[int, int, int]
@@ -42,38 +45,42 @@ GIF_MAX_FPS = 50  # browsers slow down a picture that is shorter than 1/50 s to 
 HOME, CLEAR_LINE, CLEAR_BELOW, RESET = "\x1b[H", "\x1b[K", "\x1b[J", "\x1b[0m"
 
 
-def prove(episode: Episode, console: Console) -> Verdict:
-    """Replay a game, compare every reward and observation, and print one line that says what was found.
+class Show(NamedTuple):
+    """Pictures in their order, drawn anew whenever they are wanted."""
+
+    pictures: Callable[[], Iterator[Array]]  # [H, W, 3] uint8 each
+    titles: Sequence[str]  # one a picture
+    rate: float  # pictures a second, in real time
+
+
+def of_game(episode: Episode) -> Show:
+    """A game as somebody beside the machine would see it.
 
     Raises:
-        EpisodeError, UnknownNameError: see `episodes.verify`.
+        EpisodeError: the protocol has changed since the game.
     """
-    with _progress(console) as progress:
-        task = progress.add_task("proving", total=len(episode.actions))
-        verdict = episodes.verify(episode, lambda step: progress.update(task, completed=step + 1))
-    found = "proved" if verdict.step is None else f"differs at step {verdict.step}"
-    console.out(f"{found}: {verdict.what}", highlight=False)
-    return verdict
+    episodes.check_protocol(episode)
+    return Show(
+        lambda: door.pictures(episode.world, episode.seed, episode.actions), _titles(episode), _own_rate(episode)
+    )
 
 
-def play(episode: Episode, console: Console, *, fps: float | None = None, speed: float = 1.0) -> None:
-    """Show a game in the terminal, in real time or at `fps` pictures a second, times `speed`; Ctrl-C ends the show.
+def play(show: Show, console: Console, *, fps: float | None = None, speed: float = 1.0) -> None:
+    """Show it in the terminal, in real time or at `fps` pictures a second, times `speed`; Ctrl-C ends it.
 
     Raises:
         BadInputError: no colour terminal, a rate that is not positive, or a world that draws no pictures.
     """
-    episodes.check_protocol(episode)
     colours = console.color_system
     if not console.is_terminal or colours is None:
-        raise BadInputError("a game plays in a terminal with colours, and this is none; film it instead: --view mp4")
-    pace = _rate(episode, fps, speed)
-    titles = _titles(episode)
-    title = titles[0]
-    pictures = door.pictures(episode.world, episode.seed, episode.actions)
+        raise BadInputError("a show takes a terminal with colours, and this is none; film it instead: --view mp4")
+    pace = _rate(show, fps, speed)
+    title = show.titles[0]
+    pictures = show.pictures()
     first = next(pictures)  # a world that draws none says so here, before the screen changes
     with console.screen(), suppress(KeyboardInterrupt):
-        for number, picture in _in_time(chain([first], pictures), pace, last=len(episode.actions)):
-            title = titles[number]
+        for number, picture in _in_time(chain([first], pictures), pace, last=len(show.titles) - 1):
+            title = show.titles[number]
             columns, rows = console.width - 1, console.height - 1  # to clear after the last column would erase it
             shown = halfblocks(picture, columns, rows, colours).replace("\n", f"{CLEAR_LINE}\n")
             console.file.write(f"{HOME}{shown}{CLEAR_LINE}\n{title[:columns]}{CLEAR_BELOW}")
@@ -83,24 +90,22 @@ def play(episode: Episode, console: Console, *, fps: float | None = None, speed:
 
 
 def film(
-    episode: Episode,
+    show: Show,
     path: Path,
     *,
     fps: float | None = None,
     scale: int | None = None,
     console: Console | None = None,
 ) -> None:
-    """Write a game as .mp4 or .gif, `scale` times as large, with a progress bar on `console`.
+    """Write it as .mp4 or .gif, `scale` times as large, with a progress bar on `console`.
 
     Films run in real time, small pictures enlarged to about 600 pixels' height, unless told otherwise. The file appears
     when it is complete: an older one of that name stays until then.
 
     Raises:
         BadInputError: an unknown suffix, a folder, rate or scale that cannot be, or a world that draws no pictures.
-        EpisodeError: the protocol has changed since the game.
         OSError: ffmpeg failed.
     """
-    episodes.check_protocol(episode)
     form = FORMS.get(path.suffix.lower())
     if form is None:
         raise BadInputError(f"{path.name} does not say what film it is; it can end in {' or '.join(FORMS)}")
@@ -108,17 +113,17 @@ def film(
         raise BadInputError(f"{path} cannot be written: there is no folder {path.parent}")
     if scale is not None and scale < 1:
         raise BadInputError(f"scale is {scale}; it takes at least 1")
-    pace = _rate(episode, fps)
+    pace = _rate(show, fps)
     if pace > form.max_fps:
         raise BadInputError(
             f"{path.suffix} shows at most {form.max_fps:g} pictures a second, not {pace:g}; film an .mp4"
         )
-    count = len(episode.actions) + 1
+    count = len(show.titles)
     aside = path.absolute().with_name(path.name + ".part")
-    games = (door.pictures(episode.world, episode.seed, episode.actions) for _ in range(form.passes))
+    shows = (show.pictures() for _ in range(form.passes))
     try:
-        with _progress(console) as progress:
-            shots = progress.track(chain.from_iterable(games), total=form.passes * count, description="filming")
+        with progress(console) as bar:
+            shots = bar.track(chain.from_iterable(shows), total=form.passes * count, description="filming")
             _encode(shots, aside, form, pace, scale, count)
         written, _ = imageio_ffmpeg.count_frames_and_secs(str(aside))  # write_frames hides how ffmpeg ended
         if written != count:
@@ -126,6 +131,23 @@ def film(
         aside.replace(path)
     finally:
         aside.unlink(missing_ok=True)
+
+
+def strip(show: Show, path: Path, most: int = 6) -> None:
+    """Write at most so many of its pictures, the first and the last among them, side by side as a .png.
+
+    Raises:
+        BadInputError: there is no folder to write it to, or a world draws no pictures.
+    """
+    if not path.parent.is_dir():
+        raise BadInputError(f"{path} cannot be written: there is no folder {path.parent}")
+    from matplotlib.image import imsave
+
+    last = len(show.titles) - 1
+    chosen = {round(place) for place in np.linspace(0, last, most)} if last else {0}
+    content = io.BytesIO()
+    imsave(content, np.concatenate([one for number, one in enumerate(show.pictures()) if number in chosen], 1))
+    write_aside(path, content.getvalue())
 
 
 def halfblocks(picture: Array, columns: int, rows: int, color_system: str) -> str:
@@ -187,18 +209,21 @@ def _action_names(episode: Episode) -> list[str]:
         return list(getattr(world.unwrapped, "get_action_meanings", list)())
 
 
-def _rate(episode: Episode, fps: float | None, speed: float = 1.0) -> float:
-    """Pictures a second: `fps`, or as many as somebody beside the machine would see, times `speed`."""
+def _rate(show: Show, fps: float | None, speed: float = 1.0) -> float:
+    """Pictures a second: `fps`, or the show's own, times `speed`."""
     for name, value in (("fps", fps), ("speed", speed)):
         if value is not None and not value > 0:
             raise BadInputError(f"{name} is {value:g}; it must be positive")
-    if fps is not None:
-        return fps * speed
+    return (show.rate if fps is None else fps) * speed
+
+
+def _own_rate(episode: Episode) -> float:
+    """Pictures a second that somebody beside the machine would see."""
     frame_skip = door.protocol_of(episode.world).frame_skip
     if episode.world.env.startswith("ALE/"):  # their `render_fps` says 30, whatever the frame skip
-        return ATARI_HZ / frame_skip * speed
+        return ATARI_HZ / frame_skip
     with closing(gymnasium.make(episode.world.env)) as world:
-        return float(world.metadata.get("render_fps", DEFAULT_HZ)) / frame_skip * speed
+        return float(world.metadata.get("render_fps", DEFAULT_HZ)) / frame_skip
 
 
 def _in_time(pictures: Iterable[Array], pace: float, last: int) -> Iterator[tuple[int, Array]]:
@@ -271,6 +296,6 @@ def _encode(shots: Iterable[Array], path: Path, form: Form, fps: float, scale: i
             writer.send(np.ascontiguousarray(shot))
 
 
-def _progress(console: Console | None) -> Progress:
+def progress(console: Console | None) -> Progress:
     """A bar that vanishes when its work is done, and that only terminals see."""
     return Progress(console=console, transient=True, disable=console is None or not console.is_terminal)

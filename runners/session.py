@@ -13,10 +13,9 @@ from rich.console import Console
 from rich.markup import escape
 
 from sparring.agents.protocol import Evaluation, Experiment
-from sparring.envs import episodes
 from sparring.envs.errors import BadInputError
 from sparring.runners import job as jobs
-from sparring.runners import replay, report
+from sparring.runners import keepsakes, replay, report
 from sparring.runners.dashboard import Dashboard
 from sparring.runners.exits import INTERRUPTED
 from sparring.runners.folder import RunFolder
@@ -72,20 +71,26 @@ def watch_training(
 
 
 def show(evaluation: Evaluation, folder: RunFolder, job: Job, mirror: Tracker, console: Console) -> None:
-    """The score, the curve, and the best game: replayed, proved and filmed."""
+    """What was found, the curve, and the best game or the samples: made again, proved and filmed."""
     report.scores(console, evaluation, "evaluation")
     report.curve(folder, job.title)
-    for path in folder.episodes[-1:] if evaluation.episodes else []:
-        episode = episodes.load(path)
-        console.print(f"best game: {path} ({path.stat().st_size / 1000:.1f} kB)", highlight=False, soft_wrap=True)
-        if replay.prove(episode, console).step is not None:
-            raise BadInputError(f"{path} does not replay; please report this")
-        film = path.with_suffix(".mp4")
-        try:
-            replay.film(episode, film, console=console)
-            mirror.film(film, f"score {episode.score:g}")
-        except (BadInputError, OSError) as error:  # no pictures, or no room: the run itself is done and saved
-            console.print(f"[yellow]no film:[/] {escape(str(error))}", highlight=False)
+    if not evaluation.episodes:
+        return
+    kept = keepsakes.together(folder.episodes)
+    path, best = folder.episodes[-1], kept[-1]
+    what = f"{path} ({path.stat().st_size / 1000:.1f} kB)"
+    console.print(f"{keepsakes.title(best)}: {what}", highlight=False, soft_wrap=True)
+    if keepsakes.prove(best, console).step is not None:
+        raise BadInputError(f"{path} does not replay; please report this")
+    shown = keepsakes.show(kept)
+    try:
+        film, strip = path.with_suffix(".mp4"), path.with_suffix(".png")
+        replay.film(shown, film, console=console)
+        replay.strip(shown, strip)
+        mirror.film(film, keepsakes.title(best))
+        mirror.picture(strip, keepsakes.title(best))
+    except (BadInputError, OSError) as error:  # no pictures, or no room: the run itself is done and saved
+        console.print(f"[yellow]no film:[/] {escape(str(error))}", highlight=False)
 
 
 def own_command(name: str) -> str:

@@ -118,11 +118,10 @@ def conclude(sweep: Sweep, complete: Sequence[int], console: Console) -> None:
     overview.table(console, told, f"{len(complete)} of {len(sweep.seeds)} seeds")
     picture = sweep.path / "curves.png"
     overview.curves({f"seed {seed}": sweep.folder(seed).rows() for seed in complete}, picture, sweep.title)
-    best = sweep.folder(max(complete, key=lambda seed: told["seeds"][str(seed)]["score"])).path
-    lines = {
-        "look at the curves": str(picture),
-        "watch the best seed's best game": f"{own_command('sparring')} replay {best}",
-    }
+    games = "score" in next(iter(told["seeds"].values()))
+    best = max(complete, key=lambda seed: told["seeds"][str(seed)]["score"]) if games else complete[0]
+    watch = "watch the best seed's best game" if games else f"watch the training of seed {best}"
+    lines = {"look at the curves": str(picture), watch: f"{own_command('sparring')} replay {sweep.folder(best).path}"}
     for what, words in lines.items():
         console.print(f"{what:<33}[bold]{escape(words)}[/]", soft_wrap=True, highlight=False)
 

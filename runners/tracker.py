@@ -37,6 +37,9 @@ class Tracker(Protocol):
     def film(self, path: Path, caption: str) -> None:
         """Take an mp4 worth seeing; it belongs to the row logged last."""
 
+    def picture(self, path: Path, caption: str) -> None:
+        """Take a png likewise."""
+
     def close(self) -> None:
         """Hand over whatever is still held; what comes later is ignored."""
 
@@ -49,6 +52,9 @@ class Silent:
         """Ignore it."""
 
     def film(self, path: Path, caption: str) -> None:
+        """Ignore it."""
+
+    def picture(self, path: Path, caption: str) -> None:
         """Ignore it."""
 
     def close(self) -> None:
@@ -71,6 +77,11 @@ class Fanout:
         """Show each."""
         for tracker in self._trackers:
             tracker.film(path, caption)
+
+    def picture(self, path: Path, caption: str) -> None:
+        """Show each."""
+        for tracker in self._trackers:
+            tracker.picture(path, caption)
 
     def close(self) -> None:
         """Close each."""
@@ -101,9 +112,18 @@ class WandB:
         """Mirror the film at the latest row's step."""
         import wandb  # as it was when the run started
 
+        self._show("film", lambda: wandb.Video(str(path), format="mp4", caption=caption))
+
+    def picture(self, path: Path, caption: str) -> None:
+        """Mirror the picture at the latest row's step."""
+        import wandb  # as it was when the run started
+
+        self._show("picture", lambda: wandb.Image(str(path), caption=caption))
+
+    def _show(self, name: str, make: "Callable[[], object]") -> None:
         at = {name: value for name, value in self._latest.items() if name == AXIS}
         if self._is_new():
-            self._send(lambda run: run.log({"film": wandb.Video(str(path), format="mp4", caption=caption), **at}))
+            self._send(lambda run: run.log({name: make(), **at}))
 
     def close(self) -> None:
         """Finish the run; a server that no longer answers is waited for `patience` seconds."""

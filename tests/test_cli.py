@@ -451,7 +451,7 @@ def test_a_run_leaves_what_it_promises(finished):
     judgement = json.loads(judged.read_text())
     assert episodes.load(episode).score == max(judgement["scores"])
     assert len(judgement["scores"]) == judgement["protocol"]["games"] == 2
-    assert judgement["low"] <= judgement["score"] <= judgement["high"]
+    assert judgement["score_low"] <= judgement["score"] <= judgement["score_high"]
     assert (finished / "curve.png").stat().st_size > 1000
     assert not (finished / "wandb").exists()
 
@@ -635,9 +635,9 @@ def test_a_bf16_run_is_judged_and_goes_on_where_the_hardware_lacks_it(monkeypatc
 def test_a_run_is_judged_under_any_protocol_that_has_its_actions(finished):
     space = job.rebuild(type(PRESETS["space-invaders"].config), dataclasses.asdict(PRESETS["space-invaders"].config))
     for protocol in ("ppo2017", "mnih2015", "dopamine2018"):
-        assert job.judged(space, games=2, protocol=protocol).world.protocol == protocol
+        assert job.judged(space, count=2, protocol=protocol).world.protocol == protocol
     with pytest.raises(BadInputError, match=r"machado2018 has other actions; .* ppo2017, mnih2015, dopamine2018"):
-        job.judged(space, games=2, protocol="machado2018")
+        job.judged(space, count=2, protocol="machado2018")
 
 
 def test_two_processes_do_not_train_one_run(sparring, run):

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ import torch
 
 import sparring.agents
 from sparring.agents.networks import SpaceError
-from sparring.agents.protocol import Preset, Schedule
+from sparring.agents.protocol import Preset
 from sparring.envs.worlds import module_of, protocol_of
 from sparring.runners import catalog, checkpoint, cli
 from sparring.runners.job import Job, rebuild
@@ -31,11 +32,22 @@ TINY = {  # where an algorithm has such a field
     "gradient_steps": 2,
     "learning_starts": 16,
     "buffer_size": 100,  # so that it overflows
+    "batch": 8,
+    "width": 8,
 }
 
 
 def presets():
     return [(name, key, preset) for name in catalog.algorithms() for key, preset in catalog.load(name).PRESETS.items()]
+
+
+SHORT = {"steps": 10_000, "games": 2, "samples": 20, "rounds": 2}  # likewise, in its schedule
+
+
+def shrunk(record, sizes):
+    """A dataclass with those of the sizes that it has fields for."""
+    own = {field.name for field in dataclasses.fields(record)}
+    return dataclasses.replace(record, **{name: value for name, value in sizes.items() if name in own})
 
 
 def tiny(config, env=None):
@@ -44,7 +56,22 @@ def tiny(config, env=None):
     changes = {name: value for name, value in TINY.items() if name in own}
     if "world" in own:
         changes["world"] = dataclasses.replace(config.world, env=env or config.world.env, worlds=2)
-    return dataclasses.replace(config, schedule=Schedule(steps=10_000, games=2), **changes)
+    return dataclasses.replace(config, schedule=shrunk(config.schedule, SHORT), **changes)
+
+
+SHARED = Path(__file__).parents[2] / "shared" / "data"
+FROM_FILES = ("mnist", "stacked-mnist", "idx")
+
+
+def needs(config):
+    """The mark of a configuration whose data lie in files."""
+    missing = getattr(config, "data", "") in FROM_FILES and not (SHARED / "mnist").is_dir()
+    return [pytest.mark.skip(reason="MNIST is not in ../shared/data")] if missing else []
+
+
+@pytest.fixture(autouse=True)
+def data_that_lie_in_files(monkeypatch):
+    monkeypatch.setenv("SPARRING_DATA", str(SHARED))
 
 
 def cases():
@@ -52,7 +79,8 @@ def cases():
     for name in catalog.algorithms():
         configs = [preset.config for preset in catalog.load(name).PRESETS.values()]
         if not hasattr(configs[0], "world"):
-            yield pytest.param(name, tiny(configs[0]), id=name)
+            for key, preset in catalog.load(name).PRESETS.items():
+                yield pytest.param(name, tiny(preset.config), id=f"{name}-{key}", marks=needs(preset.config))
             continue
         for module in catalog.worlds():
             kin = [config for config in configs if module_of(config.world.env) is module]
@@ -175,7 +203,9 @@ def test_a_config_is_frozen_and_comes_back_from_its_json(name):
         assert rebuild(module.Config, json.loads(text)) == preset.config
 
 
-@pytest.mark.parametrize(("name", "config"), [pytest.param(n, p.config, id=f"{n}-{k}") for n, k, p in presets()])
+@pytest.mark.parametrize(
+    ("name", "config"), [pytest.param(n, p.config, id=f"{n}-{k}", marks=needs(p.config)) for n, k, p in presets()]
+)
 def test_every_preset_builds_and_counts_its_updates(name, config):
     job = Job(name, 0, config, "cpu", 1)
     experiment = job.build()

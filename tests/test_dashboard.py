@@ -136,7 +136,7 @@ def test_an_evaluation_is_watched_until_it_is_over(watch):
     board = Dashboard(console, "title", 1000)
     board.watch(3, 50)
     console.print(board.render())
-    assert "evaluating: 3 of 50 games" in console.export_text()
+    assert "evaluating: 3 of 50" in console.export_text()
     board.watch(50, 50)
     console.print(board.render())
     assert "evaluating" not in console.export_text()

@@ -91,7 +91,7 @@ def test_taking_turns_keeps_a_quantity_of_the_bilinear_game():
 
     before = kept()
     for _ in range(1000):
-        dynamics.step(match, [None, None])
+        dynamics.step(match, [None])
     assert kept() == pytest.approx(before, rel=1e-9)
 
 

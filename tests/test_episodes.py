@@ -77,12 +77,12 @@ def assert_same(first, second):
 
 
 def test_an_episode_comes_back_as_it_was_saved(game, tmp_path):
-    episodes.save(game, tmp_path / "game.npz")
+    game.save(tmp_path / "game.npz")
     assert_same(episodes.load(tmp_path / "game.npz"), game)
 
 
 def test_an_episode_takes_kilobytes(game, tmp_path):
-    episodes.save(game, tmp_path / "game.npz")
+    game.save(tmp_path / "game.npz")
     size = (tmp_path / "game.npz").stat().st_size
     assert size < 3_000 + 8 * len(game.actions)  # a header, and some bytes a step: not the 28 224 of four frames
 
@@ -100,8 +100,8 @@ def test_it_holds_the_whole_protocol_and_the_registered_specification(invaders):
 
 
 def test_saving_again_replaces_the_older_game_and_leaves_nothing_beside_it(cartpole, invaders, tmp_path):
-    episodes.save(invaders, tmp_path / "game.npz")
-    episodes.save(cartpole, tmp_path / "game.npz")
+    invaders.save(tmp_path / "game.npz")
+    cartpole.save(tmp_path / "game.npz")
     assert_same(episodes.load(tmp_path / "game.npz"), cartpole)
     assert os.listdir(tmp_path) == ["game.npz"]
 
@@ -119,15 +119,15 @@ def full_disk(monkeypatch):
 def test_a_save_that_fails_leaves_no_half_file(cartpole, tmp_path, full_disk):
     full_disk()
     with pytest.raises(OSError, match="no space left"):
-        episodes.save(cartpole, tmp_path / "game.npz")
+        cartpole.save(tmp_path / "game.npz")
     assert os.listdir(tmp_path) == []
 
 
 def test_a_save_that_fails_leaves_the_older_game_alone(cartpole, invaders, tmp_path, full_disk):
-    episodes.save(cartpole, tmp_path / "game.npz")
+    cartpole.save(tmp_path / "game.npz")
     full_disk()
     with pytest.raises(OSError, match="no space left"):
-        episodes.save(invaders, tmp_path / "game.npz")
+        invaders.save(tmp_path / "game.npz")
     assert_same(episodes.load(tmp_path / "game.npz"), cartpole)
     assert os.listdir(tmp_path) == ["game.npz"]
 
@@ -143,7 +143,7 @@ def test_a_checksum_depends_on_the_numbers_and_not_on_how_they_lie_in_memory():
 
 
 def test_a_continuous_action_is_kept_as_it_was_meant_before_the_world_clipped_it(pendulum, tmp_path):
-    episodes.save(pendulum, tmp_path / "game.npz")
+    pendulum.save(tmp_path / "game.npz")
     kept = episodes.load(tmp_path / "game.npz").actions
     assert (kept.dtype, kept.shape) == (np.float32, (200, 1))
     np.testing.assert_array_equal(kept, np.random.default_rng(0).normal(0, 1.5, (200, 1)).astype(np.float32))
@@ -173,7 +173,7 @@ def test_a_pendulum_takes_one_number_at_a_time(pendulum, actions):
 
 
 def test_a_game_proves_itself_after_a_round_trip(game, tmp_path):
-    episodes.save(game, tmp_path / "game.npz")
+    game.save(tmp_path / "game.npz")
     steps = []
     verdict = episodes.verify(episodes.load(tmp_path / "game.npz"), steps.append)
     assert verdict.step is None
@@ -285,7 +285,7 @@ def test_steps_after_the_end_are_no_part_of_the_game(cartpole):
 
 
 def test_an_episode_without_any_step_proves_nothing(cartpole, tmp_path):
-    episodes.save(cut_to(cartpole, 0), tmp_path / "game.npz")
+    cut_to(cartpole, 0).save(tmp_path / "game.npz")
     with pytest.raises(EpisodeError):
         episodes.verify(episodes.load(tmp_path / "game.npz"))
 
@@ -461,7 +461,7 @@ def test_random_bytes_are_refused(tmp_path, noise, magic):
 @pytest.fixture(scope="module")
 def saved(cartpole, tmp_path_factory):
     path = tmp_path_factory.mktemp("saved") / "game.npz"
-    episodes.save(cartpole, path)
+    cartpole.save(path)
     return path.read_bytes()
 
 

@@ -171,7 +171,7 @@ def test_the_uniform_policy_stands_beside_every_score_on_the_same_seeds():
     assert metrics["score"] == pytest.approx(2 * 20.5)
     assert metrics["random"] == pytest.approx(1.5 * 20.5, rel=0.05)
     assert metrics["random_low"] < metrics["random"] < metrics["random_high"]
-    assert metrics["low"] < metrics["score"] < metrics["high"]
+    assert metrics["score_low"] < metrics["score"] < metrics["score_high"]
 
 
 def test_the_uniform_policy_balances_a_pole_for_about_22_steps():

@@ -316,7 +316,7 @@ def test_runs_are_listed_with_their_steps_and_their_last_score(folder):
     folder.log(row(200), {})
     folder.save(200, {})
     [line] = summaries(folder.path.parent)
-    assert line[:4] == (str(folder.path), "ppo", "2,000 of 4,000", "21.2")
+    assert line[:4] == (str(folder.path), "ppo", "2,000 of 4,000", "21.25")
 
 
 def test_the_runs_of_a_sweep_are_listed_too(folder):

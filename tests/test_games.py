@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from torch import nn
 
-from sparring.adversarial import diagnostics, toys
+from sparring.adversarial import diagnostics, solvers, toys
 from sparring.adversarial.dynamics import (
     DYNAMICS,
     Alternating,
     Competitive,
+    Consensus,
     Extragradient,
     Lookahead,
     Optimistic,
@@ -180,7 +181,7 @@ def test_where_there_is_one_player_only_descent_is_left(name):
 
     game = Bowl()
     match = match_of(game, 0.2)
-    dynamics = Alternating([1]) if name == "alternating" else named(name)
+    dynamics = named(name)
     if name == "unrolled":
         with pytest.raises(BadInputError, match="unrolling takes two players, and the game has 1"):
             dynamics.check(match)
@@ -229,12 +230,39 @@ def test_competitive_descent_refuses_what_is_not_two_and_not_zero_sum():
         Lookahead(Competitive()).check(match_of(toys.DiracGAN("non-saturating")))
 
 
-@pytest.mark.parametrize("turns", [[1], [1, 2, 3]])
-def test_turns_are_as_many_as_players(turns):
-    with pytest.raises(BadInputError, match="the players are x, y"):
-        Alternating(turns).check(match_of(toys.Bilinear()))
-    with pytest.raises(BadInputError, match="every player moves at least once"):
-        Alternating([0, *turns])
+@pytest.mark.parametrize("k", [1, 3])
+def test_in_a_round_the_first_player_moves_k_times_on_fresh_batches_and_the_others_once(k):
+    class Taught(Game):
+        """Both would be where the batch says."""
+
+        def __init__(self):
+            super().__init__({"x": Point([0.0]), "y": Point([0.0])})
+
+        def loss(self, player, batch):
+            return (self.at(player) - batch).square().sum() / 2
+
+    game, moves = Taught(), Alternating(k)
+    match = match_of(game, rate=1.0)
+    assert moves.batches == k
+    moves.step(match, [float(number) for number in range(k)])
+    assert (float(game.at("x").detach()), float(game.at("y").detach())) == (k - 1, k - 1)
+    assert match.gradients == k + 1
+    with pytest.raises(BadInputError, match="k is 0; the first player moves at least once"):
+        Alternating(0)
+
+
+def test_a_dynamics_is_named_with_its_parameters():
+    assert vars(named("consensus:gamma=10")) == vars(Consensus(10))
+    assert named("alternating:k=5").k == 5
+    assert not named("sga:align=false,weight=0.5").align
+    slow = named("lookahead:inner=alternating,k=10,alpha=0.8")
+    assert (type(slow.inner), slow.k, slow.α) == (Alternating, 10, 0.8)
+    with pytest.raises(UnknownNameError, match="no parameter of lookahead is called 'beta'"):
+        named("lookahead:beta=1")
+    with pytest.raises(UnknownNameError, match="no parameter of simultaneous is called 'k'"):
+        named("simultaneous:k=1")
+    with pytest.raises(BadInputError, match="gamma is 'much'; it must be a number"):
+        named("consensus:gamma=much")
 
 
 # ---------------------------------------------------------------------------------------------- players
@@ -267,7 +295,7 @@ def test_a_player_that_is_born_anew_has_no_past():
         match.begin(start)
         assert torch.equal(game.at("attacker"), start)
         assert not match.optimisers["attacker"].state
-        Alternating([3, 1]).step(match, [start] * 4)
+        Alternating(3).step(match, [start] * 3)
         assert match.optimisers["attacker"].state
 
 
@@ -312,10 +340,10 @@ def test_a_gap_by_descent_is_a_lower_bound_and_says_so():
 
 @pytest.mark.parametrize("payoff", [toys.PENNIES, toys.ROCK_PAPER_SCISSORS, np.array([[3.0, 0.0], [1.0, 2.0]])])
 def test_three_ways_to_an_equilibrium_agree(payoff):
-    x, y, value = toys.solved(payoff)
+    x, y, value = solvers.solved(payoff)
     assert (x @ payoff).max() == pytest.approx(value, abs=1e-9)
     assert (payoff @ y).min() == pytest.approx(value, abs=1e-9)
-    for found in (toys.regret_matching(payoff, 20_000), toys.mirror_descent(payoff, 20_000, 0.01)):
+    for found in (solvers.regret_matching(payoff, 20_000), solvers.mirror_descent(payoff, 20_000, 0.01)):
         game = toys.MatrixGame(payoff, *found)
         assert diagnostics.duality_gap(game, None, best_answer, exact=True).value < 0.03
 

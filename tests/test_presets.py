@@ -59,10 +59,10 @@ def test_a_row_says_world_steps_time_and_both_scores():
         published=Published("960 ± 425", "SB3 zoo"),
         own=Measured(267, 260, 273, "space_invaders_five_minutes"),
     )
-    assert listing.expected("atari-10m", whole) == ("atari-10m", ATARI, "10M", "2.8 h", "960 ± 425", "267 (260–273)")
-    assert listing.story(whole) == "ppo2017 · learns · published: SB3 zoo"
+    assert listing.expected("atari-10m", whole) == ("atari-10m", ATARI, "10M", "2.8 h", "267 (260–273)")
+    assert listing.story(whole) == "ppo2017 · learns · published: 960 ± 425 (SB3 zoo)"
     least = Preset("learns", Config(1_500))
-    assert listing.expected("toy", least) == ("toy", "", "1500", "—", "—", "—")
+    assert listing.expected("toy", least) == ("toy", "", "1500", "—", "—")
     assert listing.story(least) == "learns"
 
 

@@ -22,7 +22,7 @@ from rich.console import Console
 from sparring.envs import episodes, worlds
 from sparring.envs.episodes import Episode, checksum
 from sparring.envs.worlds import Array, World
-from sparring.runners import replay
+from sparring.runners import keepsakes, replay
 
 INVADERS = World("ALE/SpaceInvaders-v5", "ppo2017")
 STICKY = World("ALE/SpaceInvaders-v5", "machado2018")
@@ -174,13 +174,13 @@ def test_a_picture_fits_the_terminal_and_keeps_its_aspect(columns: int, rows: in
 @pytest.mark.parametrize("name", ["invaders", "sticky", "cartpole"])
 def test_a_game_proves_itself(name: str, paper: Console, request: pytest.FixtureRequest):
     episode: Episode = request.getfixturevalue(name)
-    assert replay.prove(episode, paper).step is None
+    assert keepsakes.prove(episode, paper).step is None
     steps, score = len(episode.actions), f"{episode.score:g}"
     assert written(paper) == f"proved: {steps} steps, score {score}: every reward and observation as recorded\n"
 
 
 def test_a_probe_proves_itself_without_any_picture(paper: Console):
-    assert replay.prove(played(PROBE), paper).step is None
+    assert keepsakes.prove(played(PROBE), paper).step is None
 
 
 def changed(array: Array, index: int, value: float) -> Array:
@@ -191,30 +191,30 @@ def changed(array: Array, index: int, value: float) -> Array:
 
 def test_the_first_changed_reward_is_named(invaders: Episode, paper: Console):
     hit = int(invaders.rewards.nonzero()[0][0])
-    verdict = replay.prove(replace(invaders, rewards=changed(invaders.rewards, hit, 0)), paper)
+    verdict = keepsakes.prove(replace(invaders, rewards=changed(invaders.rewards, hit, 0)), paper)
     assert verdict.step == hit
     line = rf"differs at step {hit}: reward {invaders.rewards[hit]:g}(\.0)? instead of 0(\.0)?\n"
     assert re.fullmatch(line, written(paper))
 
 
 def test_the_first_changed_observation_is_named(invaders: Episode, paper: Console):
-    replay.prove(replace(invaders, checksums=changed(invaders.checksums, 18, 0)), paper)
+    keepsakes.prove(replace(invaders, checksums=changed(invaders.checksums, 18, 0)), paper)
     assert written(paper) == "differs at step 17: the observation differs\n"
 
 
 def test_a_changed_first_observation_is_named(cartpole: Episode, paper: Console):
-    replay.prove(replace(cartpole, seed=cartpole.seed + 1), paper)
+    keepsakes.prove(replace(cartpole, seed=cartpole.seed + 1), paper)
     assert written(paper) == "differs at step 0: the first observation differs\n"
 
 
 def test_a_changed_action_shows_where_it_was_made(cartpole: Episode, paper: Console):
     other = changed(cartpole.actions, 5, 1 - cartpole.actions[5])
-    replay.prove(replace(cartpole, actions=other), paper)
+    keepsakes.prove(replace(cartpole, actions=other), paper)
     assert written(paper) == "differs at step 5: the observation differs\n"
 
 
 def test_proving_on_a_terminal_leaves_one_line(cartpole: Episode):
-    screen = seen_on_terminal(lambda console: replay.prove(cartpole, console))
+    screen = seen_on_terminal(lambda console: keepsakes.prove(cartpole, console))
     assert screen.count("proved: ") == 1
     assert screen.rfind(SHOW_CURSOR) > screen.rfind(HIDE_CURSOR)
 
@@ -230,7 +230,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize(("colours", "code"), [("truecolor", "48;2;0;0;0"), ("256", "48;5;16")])
 def test_a_game_plays_with_actions_rewards_and_scores(invaders: Episode, colours: str, code: str):
-    screen = seen_on_terminal(lambda console: replay.play(invaders, console, fps=500), colours=colours)
+    screen = seen_on_terminal(lambda console: replay.play(replay.of_game(invaders), console, fps=500), colours=colours)
     assert f"\x1b[{code}m" in screen
     assert f"ALE/SpaceInvaders-v5 (ppo2017), {len(invaders.actions)} steps" in screen
     assert "RIGHTFIRE" in screen
@@ -243,7 +243,7 @@ def test_a_game_plays_with_actions_rewards_and_scores(invaders: Episode, colours
 
 @pytest.mark.usefixtures("impatient")
 def test_a_shown_picture_is_the_halfblocks_of_the_game(glimpse: Episode):
-    screen = seen_on_terminal(lambda console: replay.play(glimpse, console, fps=100))
+    screen = seen_on_terminal(lambda console: replay.play(replay.of_game(glimpse), console, fps=100))
     first = replay.halfblocks(pictures_of(glimpse)[0], 59, 19, "truecolor")
     shown = screen[screen.index("\x1b[H", screen.index(HIDE_CURSOR)) :].removeprefix("\x1b[H")
     assert shown.replace("\x1b[K\r\n", "\n").startswith(first)
@@ -251,7 +251,7 @@ def test_a_shown_picture_is_the_halfblocks_of_the_game(glimpse: Episode):
 
 @pytest.mark.usefixtures("impatient")
 def test_sticky_games_play_with_all_18_actions(sticky: Episode):
-    screen = seen_on_terminal(lambda console: replay.play(sticky, console, fps=1000))
+    screen = seen_on_terminal(lambda console: replay.play(replay.of_game(sticky), console, fps=1000))
     assert set(sticky.actions) == set(range(18))
     assert screen.rstrip().endswith(f"score {sticky.score:g}")
     assert replay._titles(sticky)[1 + list(sticky.actions).index(17)].split(" · ")[2].rstrip() == "DOWNLEFTFIRE"
@@ -259,14 +259,14 @@ def test_sticky_games_play_with_all_18_actions(sticky: Episode):
 
 @pytest.mark.usefixtures("impatient")
 def test_actions_without_names_have_numbers(cartpole: Episode):
-    screen = seen_on_terminal(lambda console: replay.play(cartpole, console, speed=20))
+    screen = seen_on_terminal(lambda console: replay.play(replay.of_game(cartpole), console, speed=20))
     assert f"step  0 · action {cartpole.actions[0]} · reward 1 · score 1" in screen
 
 
 @pytest.mark.usefixtures("impatient")
 def test_a_show_keeps_its_time(glimpse: Episode):
     start = time.monotonic()
-    seen_on_terminal(lambda console: replay.play(glimpse, console, fps=20, speed=2))
+    seen_on_terminal(lambda console: replay.play(replay.of_game(glimpse), console, fps=20, speed=2))
     assert 1.0 <= time.monotonic() - start < 4.0  # 41 pictures, 40 a second: the last is due after one second
 
 
@@ -285,7 +285,7 @@ def test_what_comes_late_is_left_out_but_never_the_last():
     ("world", "hertz"), [(INVADERS, 15), (CARTPOLE, 50), (World("Acrobot-v1", "gymnasium"), 15), (PROBE, 30)]
 )
 def test_real_time_is_the_worlds_own(world: World, hertz: float, invaders: Episode):
-    assert replay._rate(replace(invaders, world=world), None) == hertz
+    assert replay._own_rate(replace(invaders, world=world)) == hertz
 
 
 def test_the_terminal_is_restored_when_the_pictures_fail(glimpse: Episode, monkeypatch: pytest.MonkeyPatch):
@@ -293,7 +293,7 @@ def test_the_terminal_is_restored_when_the_pictures_fail(glimpse: Episode, monke
 
     def play(console: Console) -> None:
         with pytest.raises(RuntimeError, match="the projector broke"):
-            replay.play(glimpse, console, fps=1000)
+            replay.play(replay.of_game(glimpse), console, fps=1000)
 
     assert_restored(seen_on_terminal(play))
 
@@ -306,13 +306,13 @@ def assert_restored(screen: str) -> None:
 
 def test_control_c_ends_the_show_and_restores_the_terminal(glimpse: Episode, tmp_path: Path):
     path = tmp_path / "game.npz"
-    episodes.save(glimpse, path)
+    glimpse.save(path)
     show = (
         "import signal, sys; from pathlib import Path; from rich.console import Console\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # which tests in the background ignore
         "from sparring.envs import episodes; from sparring.runners import replay\n"
         "console = Console(force_terminal=True, color_system='truecolor', width=60, height=20)\n"
-        "replay.play(episodes.load(Path(sys.argv[1])), console, fps=1)\n"
+        "replay.play(replay.of_game(episodes.load(Path(sys.argv[1]))), console, fps=1)\n"
     )
     keyboard, terminal = pty.openpty()
     command = [sys.executable, "-c", show, str(path)]
@@ -336,10 +336,10 @@ def test_control_c_ends_the_show_and_restores_the_terminal(glimpse: Episode, tmp
 
 def test_no_terminal_no_show(glimpse: Episode, paper: Console):
     with pytest.raises(ValueError, match="this is none; film it instead: --view mp4"):
-        replay.play(glimpse, paper)
+        replay.play(replay.of_game(glimpse), paper)
     colourless = Console(file=io.StringIO(), force_terminal=True, color_system=None)
     with pytest.raises(ValueError, match="terminal with colours"):
-        replay.play(glimpse, colourless)
+        replay.play(replay.of_game(glimpse), colourless)
     assert written(colourless) == ""
 
 
@@ -347,16 +347,16 @@ def test_no_terminal_no_show(glimpse: Episode, paper: Console):
 def test_rates_are_positive(glimpse: Episode, rate: dict[str, float]):
     console = Console(file=io.StringIO(), force_terminal=True, color_system="truecolor")
     with pytest.raises(ValueError, match="must be positive"):
-        replay.play(glimpse, console, **rate)
+        replay.play(replay.of_game(glimpse), console, **rate)
 
 
 def test_a_world_without_pictures_says_so_and_leaves_no_trace(tmp_path: Path):
     console = Console(file=io.StringIO(), force_terminal=True, color_system="truecolor")
     with pytest.raises(ValueError, match="draws no pictures"):
-        replay.play(played(PROBE), console)
+        replay.play(replay.of_game(played(PROBE)), console)
     assert written(console) == ""
     with pytest.raises(ValueError, match="draws no pictures"):
-        replay.film(played(PROBE), tmp_path / "probe.mp4")
+        replay.film(replay.of_game(played(PROBE)), tmp_path / "probe.mp4")
     assert not any(tmp_path.iterdir())
 
 
@@ -375,7 +375,7 @@ def decoded(path: Path) -> tuple[str, Array]:
 
 
 def test_an_mp4_decodes_to_the_game(invaders: Episode, tmp_path: Path):
-    replay.film(invaders, tmp_path / "game.mp4")
+    replay.film(replay.of_game(invaders), tmp_path / "game.mp4")
     told, frames = decoded(tmp_path / "game.mp4")
     game = np.stack(pictures_of(invaders)).astype(np.int16)
     assert frames.shape == (len(invaders.actions) + 1, 630, 480, 3)
@@ -394,11 +394,11 @@ def test_odd_sizes_are_padded_for_mp4_and_kept_for_gif(
 ):
     picture = np.full((*shape, 3), (200, 60, 30), np.uint8)
     monkeypatch.setattr(worlds, "pictures", lambda world, seed, actions: iter([picture] * (len(actions) + 1)))
-    replay.film(glimpse, tmp_path / "odd.mp4", scale=1)
+    replay.film(replay.of_game(glimpse), tmp_path / "odd.mp4", scale=1)
     _, frames = decoded(tmp_path / "odd.mp4")
     assert frames.shape == (41, *(side + side % 2 for side in shape), 3)
     assert np.abs(frames[:, 0, 0].astype(int) - picture[0, 0]).max() < 6
-    replay.film(glimpse, tmp_path / "odd.gif", scale=3)
+    replay.film(replay.of_game(glimpse), tmp_path / "odd.gif", scale=3)
     with Image.open(tmp_path / "odd.gif") as film:
         assert film.size == (3 * shape[1], 3 * shape[0])
 
@@ -408,7 +408,7 @@ def test_a_gif_shows_every_picture_in_its_colours_and_time(
     name: str, scale: int, hertz: int, tmp_path: Path, request: pytest.FixtureRequest
 ):
     episode: Episode = request.getfixturevalue(name)
-    replay.film(episode, tmp_path / "game.gif")
+    replay.film(replay.of_game(episode), tmp_path / "game.gif")
     game = pictures_of(episode)
     durations = []
     with Image.open(tmp_path / "game.gif") as film:
@@ -423,7 +423,7 @@ def test_a_gif_shows_every_picture_in_its_colours_and_time(
 
 
 def test_a_film_takes_its_rate_and_scale(glimpse: Episode, tmp_path: Path):
-    replay.film(glimpse, tmp_path / "game.MP4", fps=30, scale=1)
+    replay.film(replay.of_game(glimpse), tmp_path / "game.MP4", fps=30, scale=1)
     told, frames = decoded(tmp_path / "game.MP4")
     assert frames.shape == (41, 210, 160, 3)
     assert "30 fps" in told
@@ -443,7 +443,7 @@ def test_a_film_is_whole_or_not_there(suffix: str, glimpse: Episode, tmp_path: P
     path.write_text("the older film")
     monkeypatch.setattr(worlds, "pictures", failing_after(20))
     with pytest.raises(RuntimeError, match="the projector broke"):
-        replay.film(glimpse, path)
+        replay.film(replay.of_game(glimpse), path)
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
     assert path.read_text() == "the older film"
 
@@ -451,14 +451,14 @@ def test_a_film_is_whole_or_not_there(suffix: str, glimpse: Episode, tmp_path: P
 def test_a_film_with_missing_pictures_is_no_film(glimpse: Episode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(imageio_ffmpeg, "count_frames_and_secs", lambda path: (7, 1.0))
     with pytest.raises(OSError, match="wrote 7 of 41 pictures"):
-        replay.film(glimpse, tmp_path / "game.mp4", scale=1)
+        replay.film(replay.of_game(glimpse), tmp_path / "game.mp4", scale=1)
     assert not any(tmp_path.iterdir())
 
 
 def test_a_new_film_replaces_the_older_one(cartpole: Episode, tmp_path: Path):
     path = tmp_path / "odd name: 100%, yes.gif"
     path.write_text("the older film")
-    replay.film(cartpole, path)
+    replay.film(replay.of_game(cartpole), path)
     assert path.read_bytes().startswith(b"GIF89a")
 
 
@@ -477,11 +477,13 @@ def test_impossible_films_are_refused(
     name: str, options: dict[str, int], message: str, glimpse: Episode, tmp_path: Path
 ):
     with pytest.raises(ValueError, match=message):
-        replay.film(glimpse, tmp_path / name, **options)
+        replay.film(replay.of_game(glimpse), tmp_path / name, **options)
     assert not any(tmp_path.iterdir())
 
 
 def test_filming_on_a_terminal_shows_a_bar_that_vanishes(glimpse: Episode, tmp_path: Path):
-    screen = seen_on_terminal(lambda console: replay.film(glimpse, tmp_path / "game.mp4", scale=1, console=console))
+    screen = seen_on_terminal(
+        lambda console: replay.film(replay.of_game(glimpse), tmp_path / "game.mp4", scale=1, console=console)
+    )
     assert "filming" in screen
     assert screen.rfind(SHOW_CURSOR) > screen.rfind(HIDE_CURSOR)

@@ -215,15 +215,16 @@ def test_what_the_seeds_say_together_follows_from_their_evaluations(whole):
         [file] = (whole / f"seed-{seed}" / "evaluations").iterdir()
         judged = json.loads(file.read_text())
         scores.append(sum(judged["scores"]) / 3)
-        assert {name: told["seeds"][str(seed)][name] for name in ("score", "low", "high")} == {
+        assert {name: told["seeds"][str(seed)][name] for name in ("score", "score_low", "score_high")} == {
             "score": pytest.approx(scores[-1]),
-            "low": judged["low"],
-            "high": judged["high"],
+            "score_low": judged["score_low"],
+            "score_high": judged["score_high"],
         }
         assert told["protocol"] == {name: value for name, value in judged["protocol"].items() if name != "seeds"}
     low, middle, high = sorted(scores)
     bounds = {"low": pytest.approx(low), "high": pytest.approx(high)}  # of three, see test_statistics
-    assert told["aggregates"] == {
+    assert list(told["aggregates"]) == ["score", "length", "random"]
+    assert told["aggregates"]["score"] == {
         "mean": {"value": pytest.approx(sum(scores) / 3), **bounds},
         "median": {"value": pytest.approx(middle), **bounds},
         "IQM": {"value": pytest.approx(sum(scores) / 3), **bounds},
@@ -263,13 +264,17 @@ def test_a_complete_sweep_is_shown_again_and_its_runs_are_left_alone(copy, sparr
     assert said.code == 0
     assert {file: file.read_bytes() for file in copy.glob("seed-*/**/*") if file.is_file()} == before
     numbers = record(copy)["results"]["seeds"]["1"]
-    shown = "1 {score:.1f} {low:.1f} … {high:.1f} {random:.1f} 2 ".format(**numbers)
-    assert "3 of 3 seeds seed score 95 % interval random 0 " in said.words
-    assert shown in said.words
-    for name, told in record(copy)["results"]["aggregates"].items():
-        assert "{0} {value:.1f} {low:.1f} … {high:.1f}".format(name, **told) in said.words
-    assert "gymnasium: full games, stochastic policy, 3 games a seed" in said.words
+    cells = [cell(numbers["score"], numbers["score_low"], numbers["score_high"]), f"{numbers['length']:.4g}"]
+    assert "3 of 3 seeds seed score length random 0 " in said.words
+    assert " ".join(["1", *cells]) in said.words
+    for name, told in record(copy)["results"]["aggregates"]["score"].items():
+        assert f"{name} {cell(**told)}" in said.words
+    assert "gymnasium: 3 full games, stochastic policy, a seed" in said.words
     assert f"{copy}/curves.png" in said.words
+
+
+def cell(value, low, high):
+    return f"{value:.4g} ({low:.4g} … {high:.4g})"
 
 
 def test_more_seeds_may_be_added(copy, sparring):
@@ -280,7 +285,7 @@ def test_more_seeds_may_be_added(copy, sparring):
     assert list(told["results"]["seeds"]) == ["0", "1", "2", "5"]
     assert {file: file.read_bytes() for file in before} == before
     scores = [told["results"]["seeds"][seed]["score"] for seed in ("0", "1", "2", "5")]
-    assert told["results"]["aggregates"]["IQM"] == statistics.estimate(scores, statistics.iqm)._asdict()
+    assert told["results"]["aggregates"]["score"]["IQM"] == statistics.estimate(scores, statistics.iqm)._asdict()
 
 
 # ---------------------------------------------------------------------------------------------- stopped and gone on
@@ -732,8 +737,9 @@ def test_curves_are_drawn_where_few_games_or_none_have_ended(tmp_path):
 
 
 def judgement(score):
-    metrics = {"update": 9, "score": score, "low": score - 1, "high": score + 1, "random": 20.0}
-    protocol = {"name": "gymnasium", "policy": "stochastic", "games": 50, "seeds": [score, score + 49]}
+    metrics = {"update": 9, "score": score, "score_low": score - 1, "score_high": score + 1, "random": 20.0}
+    seeds = [score, score + 49]
+    protocol = {"name": "gymnasium", "policy": "stochastic", "full_games": True, "games": 50, "seeds": seeds}
     return {**metrics, "scores": [score], "protocol": protocol}
 
 
@@ -742,15 +748,39 @@ def test_one_seed_alone_has_no_interval_over_seeds():
     assert (told["n"], told["aggregates"]) == (1, {})
     console = screen(False)
     overview.table(console, told, "1 of 3 seeds")
-    assert "30.0" in console.export_text()
-    assert "mean" not in console.export_text()
+    shown = console.export_text()
+    assert "30 (29 … 31)" in shown
+    assert "mean" not in shown
 
 
 def test_the_results_hold_numbers_and_the_protocol_that_all_share():
     told = overview.results({seed: judgement(score) for seed, score in [(0, 10.0), (1, 40.0)]})
-    assert told["seeds"]["1"] == {"update": 9, "score": 40.0, "low": 39.0, "high": 41.0, "random": 20.0}
-    assert told["protocol"] == {"name": "gymnasium", "policy": "stochastic", "games": 50}
-    assert told["aggregates"]["mean"] == {"value": 25.0, "low": 10.0, "high": 40.0}
+    assert told["seeds"]["1"] == {"update": 9, "score": 40.0, "score_low": 39.0, "score_high": 41.0, "random": 20.0}
+    assert told["protocol"] == {"name": "gymnasium", "policy": "stochastic", "full_games": True, "games": 50}
+    assert told["aggregates"]["score"]["mean"] == {"value": 25.0, "low": 10.0, "high": 40.0}
+    assert told["aggregates"]["random"]["median"] == {"value": 20.0, "low": 20.0, "high": 20.0}
+
+
+def found(modes, kl):
+    metrics = {"update": 9, "modes": modes, "reverse_kl": kl}
+    return {**metrics, "scores": [], "protocol": {"name": "ring8", "samples": 2500, "seeds": [modes, modes]}}
+
+
+def test_a_sweep_without_games_tells_every_metric():
+    told = overview.results({seed: found(modes, kl) for seed, modes, kl in [(0, 8.0, 0.01), (1, 7.0, 0.13)]})
+    console = screen(False)
+    overview.table(console, told, "2 of 2 seeds")
+    shown = " ".join(console.export_text().split())
+    assert "seed modes reverse kl 0 8 0.01 1 7 0.13 mean 7.5 (7 … 8) 0.07 (0.01 … 0.13)" in shown
+    assert "ring8, samples 2500, a seed" in shown
+
+
+def test_the_curves_of_runs_without_games_are_their_evaluations(tmp_path):
+    journal = [{"step": 50, "loss/x": 1.0}, {"step": 100, "loss/x": 0.5, "evaluation/modes": 6.0, "evaluation/kl": 0.2}]
+    steps, modes = overview.curve([*journal, {"step": 200, "evaluation/modes": 8.0, "evaluation/kl": 0.0}])
+    assert (steps.tolist(), modes.tolist()) == ([100, 200], [6, 8])
+    overview.curves({"seed 0": journal, "seed 1": journal}, tmp_path / "curves.png", "gan")
+    assert (tmp_path / "curves.png").stat().st_size > 1_000
 
 
 def test_the_words_that_go_on_name_the_folder(sparring, monkeypatch, tmp_path):

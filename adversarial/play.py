@@ -1,0 +1,159 @@
+"""Play: the Algorithm that moves any Game by any Dynamics; and the Source that deals what the rounds are played on.
+
+An update is some rounds; a round is one step of the dynamics, on as many fresh batches as it takes. Everything that
+survives a crash is torch's own: the game's weights, the optimisers, their schedules, the averages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import inf
+from typing import Any, Generic, TypeVar
+
+import torch
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from sparring.adversarial.dynamics import Dynamics
+from sparring.adversarial.game import Game, Match
+from sparring.agents.descent import Terms
+from sparring.agents.policy import Dice
+from sparring.agents.protocol import Stateful
+from sparring.envs.errors import check_ranges
+from sparring.envs.rollouts import Metrics, Report
+
+Batch = TypeVar("Batch")
+Deal = Callable[[torch.Generator, int], Sequence[Batch]]
+"""so many batches, from these dice"""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long, and how often what; everything that decides the learning is counted in updates, never in seconds."""
+
+    steps: int
+    """rounds in the whole run: in each, every player moves"""
+    save_every: int = 20
+    """updates between checkpoints"""
+    evaluate_every: int = 0
+    """updates between evaluations; 0: only at the end"""
+    rounds: int = 50
+    """rounds in an update"""
+    samples: int = 2_500
+    """that an evaluation draws"""
+
+    def __post_init__(self) -> None:
+        check_ranges(self, steps=(1, inf), save_every=(1, inf), evaluate_every=(0, inf), rounds=(1, inf))
+        check_ranges(self, samples=(2, inf))
+
+    def judging(self, samples: int) -> Schedule:
+        """The same with evaluations of so many samples."""
+        return replace(self, samples=samples)
+
+    @property
+    def updates(self) -> int:
+        """In the whole run."""
+        return -(-self.steps // self.rounds)
+
+
+class Play(Generic[Batch]):
+    """Steps a game with a dynamics, over optimisers of torch."""
+
+    def __init__(
+        self,
+        game: Game[Batch],
+        dynamics: Dynamics[Batch],
+        optimisers: Mapping[str, Optimizer],
+        *,
+        anneal_over: int | None = None,
+        averages: Mapping[str, float] | None = None,
+    ) -> None:
+        """Set the players at their board.
+
+        Args:
+            game: what is played.
+            dynamics: how players move.
+            optimisers: of every player.
+            anneal_over: updates over which all learning rates fall to 0; None: they stay.
+            averages: by player, the decay of an exponential moving average of its weights, round by round.
+
+        Raises:
+            BadInputError: the dynamics cannot move this game.
+        """
+        self.game = game
+        self.dynamics = dynamics
+        self.match = Match(game, optimisers)
+        dynamics.check(self.match)
+        self.schedules = {
+            player: LambdaLR(optimiser, lambda begun: 1 - begun / anneal_over if anneal_over else 1.0)
+            for player, optimiser in optimisers.items()
+        }
+        self.averages = {
+            player: AveragedModel(game.players[player], multi_avg_fn=get_ema_multi_avg_fn(decay))  # type: ignore[no-untyped-call]
+            for player, decay in (averages or {}).items()
+        }
+
+    def update(self, rounds: Sequence[Sequence[Batch]]) -> Metrics:
+        """Play some rounds; every player's mean loss, and the gradients that were asked for so far.
+
+        Raises:
+            DivergedError: a loss is not finite.
+        """
+        terms = Terms(*(f"loss/{player}" for player in self.game.players))
+        for batches in rounds:
+            self.match.begin(batches[0])
+            self.dynamics.step(self.match, batches)
+            terms.add(*(self.match.losses[player] for player in self.game.players))
+            for player, average in self.averages.items():
+                average.update_parameters(self.game.players[player])
+        for schedule in self.schedules.values():
+            schedule.step()
+        return {**terms.means(), "play/evaluations": self.match.evaluations}
+
+    def parts(self) -> Mapping[str, Stateful]:
+        """What must survive a crash."""
+        return {
+            "game": self.game,
+            "match": self.match,
+            "dynamics": self.dynamics,
+            **{f"schedule/{player}": schedule for player, schedule in self.schedules.items()},
+            **{f"average/{player}": average for player, average in self.averages.items()},
+        }
+
+    def player(self, name: str) -> torch.nn.Module:
+        """A player as it is shown: its average where there is one."""
+        return self.averages[name].module if name in self.averages else self.game.players[name]
+
+
+class Table(Generic[Batch]):
+    """Where the batches are dealt: a Source that follows from its seed alone and asks no algorithm."""
+
+    def __init__(self, deal: Deal[Batch], *, rounds: int, batches: int, device: str) -> None:
+        """`rounds` in an update, `batches` in a round."""
+        self.deal = deal
+        self.batches = batches
+        self.steps_per_draw = rounds
+        self.dice = Dice(0, device)
+
+    def reset(self, seed: int) -> None:
+        """Begin anew."""
+        self.dice.generator.manual_seed(seed)
+
+    def draw(self, algorithm: object) -> list[Sequence[Batch]]:
+        """The rounds of an update, each its batches."""
+        dealt = self.deal(self.dice.generator, self.steps_per_draw * self.batches)
+        return [dealt[first : first + self.batches] for first in range(0, len(dealt), self.batches)]
+
+    def report(self) -> Report:
+        """Nothing happens while cards are dealt."""
+        return Report({}, {})
+
+    def state_dict(self) -> dict[str, Any]:
+        """The dice."""
+        return self.dice.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a saved state."""
+        self.dice.load_state_dict(state)

@@ -1,0 +1,114 @@
+"""What a run keeps to show: games, and sheets of samples; each proves itself, and can be seen.
+
+A game is shown by itself; the sheets of a run are shown one after the other, which is its training as a film.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from rich.console import Console
+
+from sparring.adversarial import sheets
+from sparring.adversarial.sheets import SHEET, Sheet
+from sparring.envs import episodes
+from sparring.envs.episodes import Episode, EpisodeError, Verdict
+from sparring.envs.worlds import Array
+from sparring.runners import catalog
+from sparring.runners.job import rebuild
+from sparring.runners.replay import Show, of_game, progress
+from sparring.runners.report import told
+
+SHEETS_A_SECOND = 4.0
+TITLED = 3  # metrics in a sheet's title
+
+Kept = Episode | Sheet
+
+
+def load(path: Path) -> Kept:
+    """Read a game or a sheet.
+
+    Raises:
+        EpisodeError: the file is neither, missing, damaged, or of another version.
+    """
+    header, _ = episodes.unpack(path)
+    return sheets.load(path) if header.get("kind") == SHEET else episodes.load(path)
+
+
+def together(paths: Sequence[Path]) -> list[Kept]:
+    """What is shown together, of the episodes of a run: all its sheets, or the last game.
+
+    Raises:
+        EpisodeError: as `load`.
+    """
+    last = load(paths[-1])
+    return [last] if isinstance(last, Episode) else [*(load(path) for path in paths[:-1]), last]
+
+
+def prove(kept: Kept, console: Console) -> Verdict:
+    """Make it again, compare all of it, and print one line that says what was found.
+
+    Raises:
+        EpisodeError, UnknownNameError: it cannot be made here; see `episodes.verify`.
+    """
+    verdict = prove_game(kept, console) if isinstance(kept, Episode) else sheets.compare(kept, remade(kept))
+    what = "step" if isinstance(kept, Episode) else "sample"
+    found = "proved" if verdict.step is None else f"differs at {what} {verdict.step}"
+    console.out(f"{found}: {verdict.what}", highlight=False)
+    return verdict
+
+
+def prove_game(game: Episode, console: Console) -> Verdict:
+    """Replay a game."""
+    with progress(console) as bar:
+        task = bar.add_task("proving", total=len(game.actions))
+        return episodes.verify(game, lambda step: bar.update(task, completed=step + 1))
+
+
+def remade(sheet: Sheet) -> Array:
+    """A sheet's samples, made again."""
+    module, config = _maker(sheet)
+    try:
+        return module.remake(config, sheet)  # type: ignore[no-any-return]
+    except RuntimeError as error:  # torch's, of weights that do not fit
+        raise EpisodeError(f"the sheet's weights do not fit its configuration: {error}") from None
+
+
+def _maker(sheet: Sheet) -> tuple[ModuleType, Any]:
+    """The module that makes a sheet, and its configuration.
+
+    Raises:
+        EpisodeError: the configuration does not fit this version.
+        UnknownNameError: there is no such algorithm.
+    """
+    module = catalog.load(sheet.algorithm)
+    try:
+        return module, rebuild(module.Config, sheet.config)
+    except TypeError as error:
+        raise EpisodeError(f"the sheet's configuration does not fit this version: {error}") from None
+
+
+def show(kept: Sequence[Kept]) -> Show:
+    """Sheets one after the other; of games, the last."""
+    last = kept[-1]
+    if isinstance(last, Episode):
+        return of_game(last)
+    run = [one for one in kept if isinstance(one, Sheet)]
+
+    def pictures() -> Iterator[Array]:
+        for sheet in run:
+            module, config = _maker(sheet)
+            yield module.picture(config, sheet)
+
+    return Show(pictures, [title(sheet) for sheet in run], SHEETS_A_SECOND)
+
+
+def title(kept: Kept) -> str:
+    """What it is, in a line."""
+    if isinstance(kept, Episode):
+        return f"score {kept.score:g}"
+    figures = [f"{name} {told(value)}" for name, value in list(kept.metrics.items())[:TITLED]]
+    return " · ".join([f"step {kept.step:,}", *figures])

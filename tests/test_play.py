@@ -1,0 +1,132 @@
+"""Play and its table: what is learned, what survives, what falls, what is averaged."""
+
+import math
+
+import pytest
+import torch
+
+from sparring.adversarial.dynamics import Alternating, Competitive, Optimistic, Simultaneous
+from sparring.adversarial.game import Game, Point
+from sparring.adversarial.play import Play, Schedule, Table
+from sparring.envs.errors import BadInputError, DivergedError
+
+
+class Chase(Game):
+    """x would be where the batch says, y where x is."""
+
+    def __init__(self):
+        super().__init__({"x": Point([0.0]), "y": Point([4.0])})
+
+    def loss(self, player, batch):
+        goal = batch if player == "x" else self.at("x")
+        return (self.at(player) - goal).square().sum() / 2
+
+
+def play_of(game, dynamics=None, rate=0.5, **options):
+    descent = {name: torch.optim.SGD(player.parameters(), lr=rate) for name, player in game.players.items()}
+    return Play(game, dynamics or Alternating(), descent, **options)
+
+
+def goals(dice, count):
+    return list(torch.randn(count, 1, generator=dice, dtype=torch.float64))
+
+
+def test_an_update_plays_its_rounds_and_tells_mean_losses():
+    play = play_of(Chase())
+    found = play.update([[2.0], [2.0]])
+    # x: 0 → 1 → 1.5 at losses 2, 0.5; y, who sees x move first: 4 → 2.5 → 2 at losses 4.5, 0.5
+    assert found == {"loss/x": 1.25, "loss/y": 2.5, "play/evaluations": 2.0}
+    assert (play.game.at("x").item(), play.game.at("y").item()) == (1.5, 2.0)
+    assert play.match.rounds == 2
+
+
+def test_rates_fall_to_nothing_in_a_straight_line():
+    play = play_of(Chase(), anneal_over=4)
+    rates = []
+    for _ in range(4):
+        rates.append([optimiser.param_groups[0]["lr"] for optimiser in play.match.optimisers.values()])
+        play.update([[0.0]])
+    assert rates == [[0.5, 0.5], [0.375, 0.375], [0.25, 0.25], [0.125, 0.125]]
+    play = play_of(Chase())
+    play.update([[0.0]])
+    assert play.match.optimisers["x"].param_groups[0]["lr"] == 0.5
+
+
+def test_an_average_follows_round_by_round():
+    play = play_of(Chase(), averages={"x": 0.9})
+    seen = []
+    for goal in (2.0, 8.0, -4.0):
+        play.update([[goal]])
+        seen.append(play.game.at("x").item())
+    expected = seen[0]
+    for one in seen[1:]:
+        expected = 0.9 * expected + 0.1 * one
+    assert play.player("x").at.item() == pytest.approx(expected)
+    assert play.player("y") is play.game.players["y"]
+
+
+def test_a_loss_that_is_not_finite_is_named_with_its_round():
+    play = play_of(Chase())
+    with pytest.raises(DivergedError, match=r"loss/x became inf in gradient step 2 of 3"):
+        play.update([[2.0], [math.inf], [2.0]])
+
+
+def test_a_game_that_a_dynamics_cannot_move_is_refused_at_once():
+    with pytest.raises(BadInputError, match="competitive descent takes a zero-sum game, and Chase is none"):
+        play_of(Chase(), Competitive())
+
+
+def test_all_that_matters_survives(tmp_path):
+    def begin():
+        game = Chase()
+        descent = {name: torch.optim.Adam(p.parameters(), lr=0.1) for name, p in game.players.items()}
+        return Play(game, Optimistic(), descent, anneal_over=20, averages={"y": 0.5})
+
+    table, other = (Table(goals, rounds=3, batches=1, device="cpu") for _ in range(2))
+    table.reset(4)
+    play, again = begin(), begin()
+    for _ in range(5):
+        play.update(table.draw(play))
+    torch.save(
+        {**{name: part.state_dict() for name, part in play.parts().items()}, "table": table.state_dict()},
+        tmp_path / "x",
+    )
+    saved = torch.load(tmp_path / "x", weights_only=True)
+    for name, part in again.parts().items():
+        part.load_state_dict(saved[name])
+    other.load_state_dict(saved["table"])
+    for _ in range(3):
+        assert play.update(table.draw(play)) == again.update(other.draw(again))
+    assert play.player("y").at.item() == again.player("y").at.item()
+    assert (play.match.rounds, again.match.rounds) == (24, 24)
+
+
+def test_a_table_deals_rounds_of_batches_that_follow_from_the_seed():
+    table = Table(goals, rounds=3, batches=2, device="cpu")
+    assert table.steps_per_draw == 3
+    table.reset(1)
+    first = table.draw(None)
+    assert [len(round_) for round_ in first] == [2, 2, 2]
+    assert len({one.item() for round_ in first for one in round_}) == 6
+    second = table.draw(None)
+    table.reset(1)
+    assert table.draw(None) == first
+    assert table.draw(None) == second
+    assert table.report() == ({}, {})
+
+
+def test_whatever_the_dynamics_a_round_takes_its_batches():
+    for dynamics in (Simultaneous(), Alternating(3)):
+        play = play_of(Chase(), dynamics)
+        table = Table(goals, rounds=2, batches=dynamics.batches, device="cpu")
+        table.reset(0)
+        play.update(table.draw(play))
+        assert play.match.gradients == 2 * (dynamics.batches + 1)
+
+
+def test_a_schedule_counts_whole_updates():
+    assert Schedule(steps=101, rounds=50).updates == 3
+    assert Schedule(steps=100, rounds=50).updates == 2
+    assert Schedule(steps=100).judging(7).samples == 7
+    with pytest.raises(BadInputError, match="rounds is 0; it must be at least 1"):
+        Schedule(steps=100, rounds=0)
