@@ -70,8 +70,17 @@ def load(path: Path) -> Sheet:
     header, arrays = unpack(path)
     weights = {name.removeprefix(WEIGHTS): one for name, one in arrays.items() if name.startswith(WEIGHTS)}
     try:
-        told = [header[name] for name in ("algorithm", "config", "step", "metrics", "threads")]
-        sheet = Sheet(*told, *(arrays[name] for name in ARRAYS), weights)
+        sheet = Sheet(
+            header["algorithm"],
+            header["config"],
+            header["step"],
+            header["metrics"],
+            header["threads"],
+            arrays["latents"],
+            arrays["labels"],
+            arrays["samples"],
+            weights,
+        )
     except KeyError as error:
         raise EpisodeError(f"{path} is not a sheet of samples, or it is damaged: it has no {error}") from None
     if not len(sheet.samples) or len(sheet.latents) != len(sheet.samples):
