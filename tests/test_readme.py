@@ -40,6 +40,8 @@ SHORT = {  # options that are taken from a command, and what is put in their pla
     "replay": ({"--view", "--speed"}, []),
     "list": (set(), []),
 }
+GAME = ["--steps", "20", "--rounds", "10", "--samples", "50", "--track", "off"]  # in place of those for worlds
+GAMES = {"gan", "orbits"}
 KEPT = {"--out", "--view"}  # taken out and put back as they were, where they can be
 ELSEWHERE = {"cd", "git", "pip", "python3", "source", "."}  # said for the reader; nothing of ours to run
 WANDB = {"leet", "sync", "login"}
@@ -69,6 +71,7 @@ def of(program):
 def shortened(verb, words):
     """The same command in seconds. Only `--view terminal`, which needs a terminal, becomes the proof."""
     taken, instead = SHORT[verb]
+    instead = GAME if words[0] in GAMES else instead
     kept, words = [], list(words)
     while words:
         word, *words = words
