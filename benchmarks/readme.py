@@ -148,8 +148,8 @@ def cpu_hour(result: dict[str, Any]) -> list[str]:
     return [
         f"**An hour on two cores** (`{' '.join(result['protocol']['job'])}`): mean score over "
         f"{result['protocol']['games']} full games under `{result['protocol']['name']}`, last checkpoint: "
-        f"{whole['mean']:.0f} ({whole['low']:.0f} – {whole['high']:.0f}, over games). SB3's zoo reports 627 for A2C after "
-        "10M steps, OpenAI's baselines 1,020 for PPO2 after 10M.",
+        f"{whole['mean']:.0f} ({whole['low']:.0f} – {whole['high']:.0f}, over games). SB3's zoo reports 627 for A2C "
+        "after 10M steps, OpenAI's baselines 1,020 for PPO2 after 10M.",
         "",
         "| seed | score | 95 % interval | steps | training |",
         "|---:|---:|---:|---:|---:|",
@@ -176,9 +176,9 @@ def mixture(result: dict[str, Any]) -> list[str]:
         return f"| {names.get(name, name.replace('_', ' '))} | {' | '.join(shown)} | {f[f'{name}_minutes']:.1f} |"
 
     return [
-        f"**{protocol['data']}**: {seeds} seeds, {protocol['rounds']:,} rounds, {protocol['samples']:,} samples of the last "
-        "checkpoint; means over seeds with 95 % intervals; the same networks, optimisers and average for all. Published, "
-        "with other networks and forty times as many rounds: "
+        f"**{protocol['data']}**: {seeds} seeds, {protocol['rounds']:,} rounds, {protocol['samples']:,} samples of the "
+        "last checkpoint; means over seeds with 95 % intervals; the same networks, optimisers and average for all. "
+        "Published, with other networks and forty times as many rounds: "
         + ", ".join(f"{name.replace('_', ' ')} {told['value']}" for name, told in result["published"].items())
         + " (Lin et al. 2018).",
         "",
@@ -200,7 +200,7 @@ def digits(result: dict[str, Any]) -> list[str]:
         f"**8×8 digits**: {len(result['seeds'])} seeds, 597 samples of the last checkpoint against the 597 held-out "
         "images, in the features of a classifier that no GAN sees. Memorisation is the distance to the nearest image "
         "learned from, over that of held-out images. The conditional GAN makes the digit that was asked for "
-        f"{f['conditional_asked_class']['mean']:.1%} of the time; training takes {f['unconditional_minutes']:.1f} minutes.",
+        f"{f['conditional_asked_class']['mean']:.1%} of the time; training takes {f['unconditional_minutes']:.1f} min.",
         "",
         "| | FID | 95 % interval | memorisation | 95 % interval |",
         "|---|---:|---:|---:|---:|",
@@ -223,9 +223,10 @@ def shootout(result: dict[str, Any]) -> list[str]:
         return f"{figure['mean']:{'.1%' if kind == 'share' else '.2f' if kind == 'FID' else '.2g'}}"
 
     return [
-        f"**Nine dynamics at equal gradient evaluations**, {len(result['seeds'])} seeds: distance to rest over that at the "
-        f"start after {protocol['budget']['bilinear']} evaluations of the small games, high-quality share on the ring and FID "
-        f"on the digits after {protocol['budget']['ring8']:,} (30 Gaussians: {f['digits_fid_of_30_gaussians']:.2f}).",
+        f"**Nine dynamics at equal gradient evaluations**, {len(result['seeds'])} seeds: distance to rest over that at "
+        f"the start after {protocol['budget']['bilinear']} evaluations of the small games, high-quality share on the ring "
+        f"and FID on the digits after {protocol['budget']['ring8']:,} "
+        f"(30 Gaussians: {f['digits_fid_of_30_gaussians']:.2f}).",
         "",
         f"| dynamics | {' | '.join(games)} |",
         f"|---|{'---:|' * len(games)}",
@@ -240,8 +241,8 @@ def overhead(result: dict[str, Any]) -> list[str]:
     """What Play costs."""
     f = result["figures"]
     return [
-        f"**Play beside a hand-written loop** of the same GAN, one thread: {f['overhead_plain']:.2f} of its time without "
-        f"penalties, {f['overhead_r1']:.2f} with R1; both arrive at the same weights.",
+        f"**Play beside a hand-written loop** of the same GAN, one thread: {f['overhead_plain']:.2f} of its time "
+        f"without penalties, {f['overhead_r1']:.2f} with R1; both arrive at the same weights.",
     ]
 
 
