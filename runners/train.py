@@ -129,7 +129,7 @@ def _diverging(update: int, folder: RunFolder) -> Iterator[None]:
     except DivergedError as error:
         raise DivergedError(
             f"update {update}: {error}. {folder.checkpoints[-1]} is from before and intact; "
-            "a smaller --learning-rate, in a new run, is the first thing to try"
+            "a smaller learning rate, in a new run, is the first thing to try"
         ) from None
 
 

@@ -288,7 +288,7 @@ def test_a_run_that_diverges_says_what_broke_and_which_checkpoint_is_good(sparri
         assert contents(path) == before
     assert said.code == 2
     assert "sparring: update 1: loss/policy became nan in gradient step 2 of 20" in said.words
-    assert f"{path / 'checkpoints' / '00000000.pt'} is from before and intact; a smaller --learning-rate" in said.words
+    assert f"{path / 'checkpoints' / '00000000.pt'} is from before and intact; a smaller learning rate" in said.words
     assert "Traceback" not in said.words
     assert [file.name for file in (path / "checkpoints").iterdir()] == ["00000000.pt"]
 

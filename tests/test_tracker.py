@@ -137,6 +137,9 @@ def test_a_fanout_tells_each_tracker_everything():
         def film(self, path, caption):
             self.entries.append((path, caption))
 
+        def picture(self, path, caption):
+            self.entries.append((path, caption))
+
         def close(self):
             self.entries.append("closed")
 
@@ -144,8 +147,10 @@ def test_a_fanout_tells_each_tracker_everything():
     tracker = Fanout([first, Silent(), second])
     tracker.log({"update": 0}, {"acting": 1.0})
     tracker.film(Path("film.mp4"), "a win")
+    tracker.picture(Path("strip.png"), "a strip")
     tracker.close()
-    assert first.entries == second.entries == [({"update": 0}, {"acting": 1.0}), (Path("film.mp4"), "a win"), "closed"]
+    told = [({"update": 0}, {"acting": 1.0}), (Path("film.mp4"), "a win"), (Path("strip.png"), "a strip"), "closed"]
+    assert first.entries == second.entries == told
 
 
 def test_off_never_imports_wandb(tmp_path):
@@ -185,11 +190,13 @@ changed = {name for name in {*before, *os.environ} if before.get(name) != os.env
 assert changed <= {"WANDB_SERVICE"}, changed  # wandb's own, so that child processes find its service
 Path("film.mp4").write_bytes(b"a film")
 tracker.film(Path("film.mp4"), "a win")
+imsave("strip.png", np.zeros((2, 6, 3), np.uint8))
+tracker.picture(Path("strip.png"), "eight modes")
 tracker.close()
 log(tracker, [3])
 tracker.close()
 """
-    assert play(tmp_path, script, **server.env) == []
+    assert play(tmp_path, "import numpy as np; from matplotlib.image import imsave" + script, **server.env) == []
     assert server.lines("calls.jsonl") == []
     assert not (tmp_path / "home").exists()
 
@@ -201,12 +208,14 @@ tracker.close()
     [metric] = [record["metric"] for record in found if record["type"] == "metric"]
     assert (metric["glob_name"], metric["step_metric"]) == ("*", "global_step")
 
-    *rows, film = history(found)
+    *rows, film, picture = history(found)
     same = {"game/score": 3.0, "loss": 0.5, "time/acting": 0.25}
     assert rows == [{"update": update, "global_step": 10 * update, **same} for update in range(3)]
     assert film["global_step"] == 20
     assert film["film.caption"] == "a win"
     assert (file.parent / "files" / film["film.path"]).read_bytes() == b"a film"
+    assert (picture["global_step"], picture["picture.caption"]) == (20, "eight modes")
+    assert (picture["picture.width"], picture["picture.height"]) == (6, 2)
 
 
 def test_an_offline_run_survives_a_kill_but_for_the_last_row(tmp_path):
