@@ -224,8 +224,8 @@ def shootout(result: dict[str, Any]) -> list[str]:
 
     return [
         f"**Nine dynamics at equal gradient evaluations**, {len(result['seeds'])} seeds: distance to rest over that at "
-        f"the start after {protocol['budget']['bilinear']} evaluations of the small games, high-quality share on the ring "
-        f"and FID on the digits after {protocol['budget']['ring8']:,} "
+        f"the start after {protocol['budget']['bilinear']} evaluations of the small games, high-quality share on the "
+        f"ring and FID on the digits after {protocol['budget']['ring8']:,} "
         f"(30 Gaussians: {f['digits_fid_of_30_gaussians']:.2f}).",
         "",
         f"| dynamics | {' | '.join(games)} |",
