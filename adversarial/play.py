@@ -38,7 +38,7 @@ class Schedule:
     save_every: int = 20
     """updates between checkpoints"""
     evaluate_every: int = 0
-    """updates between evaluations; 0: only at the end"""
+    """updates between evaluations, the first before any learning; 0: only at the end"""
     rounds: int = 50
     """rounds in an update"""
     samples: int = 2_500

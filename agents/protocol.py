@@ -110,7 +110,7 @@ class Schedule:
     save_every: int = 50
     """updates between checkpoints; the games in progress start anew at each, so keep them many games apart"""
     evaluate_every: int = 0
-    """updates between evaluations; 0: only at the end"""
+    """updates between evaluations, the first before any learning; 0: only at the end"""
     games: int = 50
     """full games that an evaluation plays"""
 

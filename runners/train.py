@@ -11,7 +11,7 @@ and resumed equals the run that never stopped, bit for bit on a CPU, because
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import isfinite
@@ -23,7 +23,7 @@ import numpy as np
 from sparring.agents.protocol import Algorithm, Evaluation, Experiment, Watch, unwatched
 from sparring.envs.errors import DivergedError
 from sparring.envs.rollouts import Metrics
-from sparring.runners.folder import RunFolder
+from sparring.runners.folder import EVALUATION, RunFolder
 from sparring.runners.tracker import Tracker
 
 
@@ -34,7 +34,7 @@ class Run:
     seed: int
     updates: int
     save_every: int
-    evaluate_every: int  # 0: only at the end
+    evaluate_every: int  # counted from before the first; 0: only at the end
 
 
 class StoppedError(Exception):
@@ -76,10 +76,22 @@ def train(
     """
     algorithm, source, evaluate = experiment
     parts = {**algorithm.parts(), "source": source}
+
+    def log(row: Metrics, seconds: Mapping[str, float]) -> None:
+        folder.log(row, seconds)
+        tracker.log(row, seconds)
+
     update = folder.restore(parts)
     if update is None:
         update = 0
+        folder.rewind(-1)
         source.reset(seed_at(run, update))
+        if run.evaluate_every:  # what there is before anything is learned
+            clock = Clock()
+            untrained = evaluate(algorithm, watch=watch)
+            folder.keep(update, untrained)
+            clock.lap("evaluating")
+            log({"update": update, "step": 0, **told(untrained)}, clock.seconds)
         folder.save(update, parts)
     folder.rewind(update)
     evaluation = evaluate(algorithm, watch=watch) if update == run.updates else None
@@ -97,10 +109,9 @@ def train(
             with _diverging(update, folder):
                 evaluation = evaluate(algorithm, watch=watch)
             folder.keep(update, evaluation)
-            row |= {f"evaluation/{name}": value for name, value in evaluation.metrics.items()}
+            row |= told(evaluation)
             clock.lap("evaluating")
-        folder.log(row, clock.seconds | source.report().seconds)
-        tracker.log(row, clock.seconds | source.report().seconds)
+        log(row, clock.seconds | source.report().seconds)
         regular, stopping = last or due(update, every=run.save_every), stop()
         if regular:
             source.reset(seed_at(run, update))
@@ -110,6 +121,11 @@ def train(
             raise StoppedError(update)
     assert evaluation is not None
     return evaluation
+
+
+def told(evaluation: Evaluation) -> dict[str, float]:
+    """What a row says of an evaluation."""
+    return {f"{EVALUATION}{name}": value for name, value in evaluation.metrics.items()}
 
 
 def _learn(algorithm: Algorithm[Any], batch: Any) -> Metrics:

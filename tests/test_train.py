@@ -164,19 +164,21 @@ def saved(path):
 
 def test_every_update_draws_once_learns_once_and_is_logged_once(tmp_path):
     diary, _ = walk(tmp_path / "run")
-    assert diary.kinds().count("draw") == diary.kinds().count("update") == diary.kinds().count("log") == 7
-    assert [row["update"] for row in rows(tmp_path / "run")] == [1, 2, 3, 4, 5, 6, 7]
+    assert diary.kinds().count("draw") == diary.kinds().count("update") == 7
+    assert diary.kinds().count("log") == 8
+    assert [row["update"] for row in rows(tmp_path / "run")] == [0, 1, 2, 3, 4, 5, 6, 7]
 
 
-def test_it_evaluates_when_due_and_at_the_end(tmp_path):
+def test_it_evaluates_before_anything_is_learned_when_due_and_at_the_end(tmp_path):
     diary, evaluation = walk(tmp_path / "run")
-    assert diary.of("evaluate") == [2, 4, 6, 7]
+    assert diary.of("evaluate") == [0, 2, 4, 6, 7]
+    assert rows(tmp_path / "run")[0] == {"update": 0, "step": 0, "evaluation/score": 0.0}
     assert evaluation.scores == [rows(tmp_path / "run")[-1]["evaluation/score"]]
 
 
 def test_an_evaluation_that_is_due_at_the_end_happens_once(tmp_path):
     diary, _ = walk(tmp_path / "run", dataclasses.replace(RUN, updates=6))
-    assert diary.of("evaluate") == [2, 4, 6]
+    assert diary.of("evaluate") == [0, 2, 4, 6]
 
 
 def test_without_a_rhythm_it_evaluates_at_the_end_only(tmp_path):
@@ -197,12 +199,12 @@ def test_it_saves_at_the_start_when_due_and_at_the_end(tmp_path, monkeypatch):
 def test_the_source_starts_anew_at_every_save_from_the_runs_seed_and_the_update(tmp_path):
     diary, _ = walk(tmp_path / "run")
     assert diary.of("reset") == [seed_at(RUN, update) for update in (0, 3, 6, 7)]
-    assert rows(tmp_path / "run")[3]["game/score"] == [1.0]  # the first draw since the reset
+    assert rows(tmp_path / "run")[4]["game/score"] == [1.0]  # the first draw since the reset
 
 
 def test_a_row_holds_its_place_what_happened_and_what_was_learned(tmp_path):
     walk(tmp_path / "run")
-    third, fourth = rows(tmp_path / "run")[2:4]
+    third, fourth = rows(tmp_path / "run")[3:5]
     assert third == {"update": 3, "step": 30, "game/score": [3.0], "loss": third["loss"]}
     assert fourth.keys() - third.keys() == {"evaluation/score"}
     assert fourth["evaluation/score"] == fourth["loss"]
@@ -212,7 +214,7 @@ def test_the_tracker_hears_what_the_journal_holds_and_where_the_time_went(tmp_pa
     diary, _ = walk(tmp_path / "run")
     assert [row for row, _ in diary.of("log")] == rows(tmp_path / "run")
     stages = {"drawing", "learning", "acting"}
-    assert [names for _, names in diary.of("log")][2:4] == [stages, stages | {"evaluating"}]
+    assert [names for _, names in diary.of("log")][3:5] == [stages, stages | {"evaluating"}]
 
 
 def test_a_run_that_is_complete_is_judged_and_not_trained(tmp_path):
@@ -337,7 +339,7 @@ def test_evaluation_changes_nothing(tmp_path, module):
     never = learn(tmp_path / "never", module, evaluate_every=0, save_every=5)
     always = learn(tmp_path / "always", module, evaluate_every=1, save_every=5)
     assert always == never
-    assert len(list((tmp_path / "always" / "evaluations").iterdir())) == 12
+    assert len(list((tmp_path / "always" / "evaluations").iterdir())) == 13
 
 
 @pytest.mark.parametrize(
