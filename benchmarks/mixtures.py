@@ -69,7 +69,7 @@ def of_method(name: str, done: Sweep, seeds: Sequence[int]) -> dict[str, Any]:
 
 def minutes_of(run: RunFolder) -> float:
     """How long a run was trained."""
-    return float(sum(row["drawing"] + row["learning"] for row in run.rows("timing.jsonl"))) / 60
+    return float(sum(row.get("drawing", 0) + row.get("learning", 0) for row in run.rows("timing.jsonl"))) / 60
 
 
 def draw(figures: Mapping[str, Any], methods: Sequence[str], title: str, path: Path) -> None:

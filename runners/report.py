@@ -123,9 +123,9 @@ def _draw_evaluations(figure: Figure, rows: Rows, judged: Rows, title: str) -> N
         points = [(row["step"], row[EVALUATION + name]) for row in judged]
         axes.plot(*np.transpose(points), "o-", ms=3, color="C1")
         axes.set_ylabel(name.replace("_", " "))
-    steps = [row["step"] for row in rows]
     for name in (name for name in rows[-1] if name.startswith("loss/")):
-        grid[-1].plot(steps, [row[name] for row in rows], lw=0.8, label=name)
+        points = [(row["step"], row[name]) for row in rows if name in row]
+        grid[-1].plot(*np.transpose(points), lw=0.8, label=name)
     grid[-1].legend(fontsize="small")
     grid[-1].set(xlabel="steps", ylabel="loss")
     grid[0].set_title(title)

@@ -71,7 +71,7 @@ def of(program):
 def shortened(verb, words):
     """The same command in seconds. Only `--view terminal`, which needs a terminal, becomes the proof."""
     taken, instead = SHORT[verb]
-    instead = GAME if words[0] in GAMES else instead
+    instead = GAME if verb == "train" and words[0] in GAMES else instead
     kept, words = [], list(words)
     while words:
         word, *words = words
