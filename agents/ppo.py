@@ -163,14 +163,13 @@ PRESETS = {
         published=Published("960 ± 425", "SB3 zoo, one run, 136 games"),
     ),
     "atari-cpu-hour": Preset(
-        "an hour on two cores: the paper's three epochs and falling clip, twice its worlds and rate",
+        "an hour on two cores: the paper's three epochs, twice its worlds and rate",
         Config(
             Schedule(steps=3_500_000, save_every=100, games=100),
             replace(SPACE_INVADERS, worlds=16),
             learning_rate=5e-4,
             epochs=3,
             minibatches=8,
-            anneal_clip=True,
         ),
         speed=1_000,
     ),

@@ -27,7 +27,7 @@ from sparring.runners.folder import RunFolder
 from sparring.runners.train import Run
 
 DeviceName = Literal["auto", "cpu", "cuda"]
-SMALL = 100_000  # weights: an MLP of 9,000 learns faster on one thread, the Nature network of 1.7 million on two
+SMALL = 1_000_000  # weights: MLPs of 300,000 learn faster on one thread, the Nature network of 1.7 million on two
 PACKAGES = ("sparring", "torch", "numpy", "gymnasium", "ale-py", "stable-baselines3")
 
 
