@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -29,7 +29,7 @@ AT_A_TIME = 2_000  # samples: bounds the memory of many images
 POINTS, TILES = 2_500, 100  # samples of a sheet
 NEIGHBOURS = 1_000  # samples that are compared with every image
 BAR_COMPONENTS = 30  # of the Gaussian mixture that a GAN of small images should beat
-REFERENCES: dict[tuple[int, int], dict[str, float]] = {}  # by (identity of the data, samples): they never change
+REFERENCES: dict[tuple[int, int], References] = {}  # by (identity of the data, samples): they never change
 
 Diagnosis = Callable[[Game[Any]], Mapping[str, float]]
 """what instruments say of a game as it stands"""
@@ -159,45 +159,59 @@ def quality(made: Labelled, data: Data, by_class: bool, watch: Watch = unwatched
 
 def image_quality(made: Labelled, data: Images, by_class: bool, watch: Watch) -> dict[str, float]:
     """Images in the eyes of the classifier, and beside those that were learned from."""
-    reader = classifier.trained(data, watch)
-    features, probabilities = reader.read(made.x)
-    real, _ = reader.read(data.held_out.x)
-    few = slice(min(NEIGHBOURS, len(made.x), len(real)))
+    known = references(data, len(made.x), watch)
+    features, probabilities = known.reader.read(made.x)
+    few = slice(min(NEIGHBOURS, len(made.x), len(known.held_out)))
     found = {
-        "fid": metrics.frechet_distance(features, real),
-        **references(data, len(made.x), watch),
+        "fid": metrics.frechet_distance(features, known.held_out),
+        "memorisation": metrics.memorisation(features[few], known.learned, known.held_out[few]),
+        "memorisation_pixels": metrics.memorisation(made.x[few], data.train.x, data.held_out.x[few]),
         "inception_score": metrics.inception_score(probabilities),
-        "memorisation": metrics.memorisation(made.x[few], data.train.x, data.held_out.x[few]),
-        "nearest_neighbour_accuracy": metrics.nearest_neighbour_accuracy(features[few], real[few]),
+        "nearest_neighbour_accuracy": metrics.nearest_neighbour_accuracy(features[few], known.held_out[few]),
         "parzen": metrics.parzen(made.x[few], data.held_out.x[few]),
     }
     if by_class:
         found["asked_class"] = float((probabilities.argmax(1) == made.y).double().mean())
-    return found
+    return found | known.figures
 
 
-def references(data: Images, count: int, watch: Watch = unwatched) -> dict[str, float]:
-    """What `count` real images score, and a Gaussian mixture where images are small; computed once a process."""
+class References(NamedTuple):
+    """What samples are held against."""
+
+    reader: classifier.Classifier
+    learned: Tensor  # [M, 64] features of the images to learn from
+    held_out: Tensor  # [N, 64] features
+    figures: dict[str, float]  # what real images score, and a Gaussian mixture where images are small
+
+
+def references(data: Images, count: int, watch: Watch = unwatched) -> References:
+    """What `count` samples are held against; computed once a process."""
     key = (id(data), count)
     if key not in REFERENCES:
         reader = classifier.trained(data, watch)
-        real, _ = reader.read(data.held_out.x)
-        some = data.sample(torch.Generator().manual_seed(0), count).x
+        learned, real = (reader.read(some.x)[0] for some in (data.train, data.held_out))
+        chosen = torch.randint(len(learned), (count,), generator=torch.Generator().manual_seed(0))
         few = min(NEIGHBOURS, count, len(real))
-        low, high = metrics.memorisation_band(data.train.x, data.held_out.x[:few], few)
-        REFERENCES[key] = {
-            "fid_real": metrics.frechet_distance(reader.read(some)[0], real),
-            "memorisation_real": 1.0,
-            "memorisation_real_low": low,
-            "memorisation_real_high": high,
+        figures = {
+            "fid_real": metrics.frechet_distance(learned[chosen], real),
+            **real_band("memorisation", learned, real[:few], few),
+            **real_band("memorisation_pixels", data.train.x, data.held_out.x[:few], few),
         }
         if is_small(data.shape):
             mixed = gaussian_mixture(data.train.x, count)
-            REFERENCES[key] |= {
-                "fid_mixture": metrics.frechet_distance(reader.read(mixed)[0], real),
-                "memorisation_mixture": metrics.memorisation(mixed[:few], data.train.x, data.held_out.x[:few]),
+            features, _ = reader.read(mixed)
+            figures |= {
+                "fid_mixture": metrics.frechet_distance(features, real),
+                "memorisation_mixture": metrics.memorisation(features[:few], learned, real[:few]),
             }
+        REFERENCES[key] = References(reader, learned, real, figures)
     return REFERENCES[key]
+
+
+def real_band(name: str, learned: Tensor, held_out: Tensor, count: int) -> dict[str, float]:
+    """Real images' memorisation, which is 1, and the interval that as few have by chance."""
+    low, high = metrics.memorisation_band(learned, held_out, count)
+    return {f"{name}_real": 1.0, f"{name}_real_low": low, f"{name}_real_high": high}
 
 
 def gaussian_mixture(images: Tensor, count: int) -> Tensor:

@@ -6,7 +6,7 @@
     FID             ‖μ − μ'‖² + tr(C + C' − 2 (C C')^½) of two Gaussians fitted to features       Heusel et al. 2017
     score           exp E KL(p(y|x) ‖ p(y)): sure of each and different in all                    Salimans et al. 2016
     memorisation    the mean distance of samples to the nearest image that was learned from, over that of held-out
-                    images: 1 is as new as the real ones, 0 is copies
+                    images, between features or pixels: 1 is as new as the real ones, 0 is copies
     1-NN            how often the nearest neighbour, leaving oneself out, is of one's own kind: ½ where samples and
                     held-out images cannot be told apart                                          Xu et al. 2018
     Parzen          mean log-likelihood, in nats, of held-out images under a Gaussian kernel density on the samples.

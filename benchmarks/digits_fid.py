@@ -3,8 +3,9 @@
 FID is between features of a small classifier that no GAN sees, of 597 generated and the 597 held-out images; it
 compares with nothing but what stands beside it here. `fid_real` is that of 597 images to learn from, `fid_mixture` that
 of 597 samples of 30 full Gaussians fitted to the images to learn from: a bar that costs two seconds. `memorisation` is
-the mean distance of samples to the nearest image that was learned from, over that of held-out images, and its band what
-real images have. `asked_class` is how often the classifier reads the digit that a conditional GAN was asked for.
+the mean distance of samples to the nearest image that was learned from, over that of held-out images, in features (and
+in pixels), and its band what real images have. `asked_class` is how often the classifier reads the digit that a
+conditional GAN was asked for.
 
 Last checkpoint of every seed; each preset is a sweep in FOLDER/PRESET, which goes on where it stopped.
 """
@@ -25,8 +26,16 @@ from mixtures import minutes_of
 from sparring.runners import keepsakes, replay
 
 PRESETS = {"unconditional": "digits", "conditional": "digits-by-class"}
-FIGURES = ("fid", "memorisation", "inception_score", "nearest_neighbour_accuracy", "parzen")
-REFERENCES = ("fid_real", "fid_mixture", "memorisation_mixture", "memorisation_real_low", "memorisation_real_high")
+FIGURES = ("fid", "memorisation", "memorisation_pixels", "inception_score", "nearest_neighbour_accuracy", "parzen")
+REFERENCES = (
+    "fid_real",
+    "fid_mixture",
+    "memorisation_mixture",
+    "memorisation_real_low",
+    "memorisation_real_high",
+    "memorisation_pixels_real_low",
+    "memorisation_pixels_real_high",
+)
 
 
 def draw(figures: dict[str, Any], path: Path) -> None:
