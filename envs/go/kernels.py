@@ -1,0 +1,550 @@
+"""The board of Go in numba: many games in three arrays, an exact mask of legal moves after every move.
+
+A board of H × W lies in a strip with a border: point (row, column) is p = (row + 1) S + column + 1, with the stride
+S = W + 1, so that the four neighbours of p are p ± 1, p ± S and no edge needs a test. Every game has a row in each of
+
+    u    uint16   counters, then COLOUR, HEAD, NEXT, OPEN, EMPTIES, WHERE, HEADS, PLACE, MARK, SIZE, one for each point
+    i    int32    n, Σp, Σp² of each chain's pseudo-liberties, at its head
+    k    uint64   each chain's key, at its head; then hash, dice, a filter and the history
+
+Stones of a chain form a ring (NEXT) and know their head (HEAD). A pseudo-liberty is a pair (stone, empty neighbour);
+with their number n and their sums, a chain has one liberty exactly when n Σp² = (Σp)², and then it is Σp / n: nothing
+is searched. Every chain keeps the XOR of its stones' Zobrist keys, so that the position after a move with captures is
+known in a few XORs, and superko is exact: a position is looked up in a filter of 4,096 bits and, where that says maybe,
+in the history itself.
+
+`geometry` translates: at p the action, which is row · W + column, and at N + action the point p; a pass is H · W.
+
+Indices are unsigned, which spares numba's test for negative ones; a mixture of signed and unsigned would be a float.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+EMPTY, BLACK, WHITE, BORDER = np.uint16(0), np.uint16(1), np.uint16(2), np.uint16(3)
+SIMPLE, POSITIONAL, SITUATIONAL = 0, 1, 2
+
+U0, U1, U2, U3, U4 = (np.uint64(number) for number in range(5))
+
+# Of u: counters, then fields, each as long as the strip.
+FREE, CHAINS, MOVER, PASSES, BAN, PLIES, LAST, BEFORE, OVER, TAKEN, SEEN = (np.uint64(one) for one in range(11))
+COUNTERS = np.uint64(16)
+COLOUR, HEAD, NEXT, OPEN, EMPTIES, WHERE, HEADS, PLACE, MARK, SIZE = (np.uint64(field) for field in range(10))
+FIELDS = 10
+# Of i.
+LIBERTIES, SUM, SQUARES = U0, U1, U2
+SUMS = 3
+# Of k, after the chains' keys.
+HASH, DICE, FILTER = U0, U1, U2
+WORDS = 64
+HISTORY = np.uint64(2 + WORDS)
+# Of the shape, an array of uint64 that all games share.
+STRIP, STRIDE, HEIGHT, WIDTH, AREA, KO, SUICIDE, CAP, SIDE = (np.uint64(one) for one in range(9))
+MOST_POINTS = 21 * 20 + 1  # of a strip: 19 × 19
+
+U6, U63, U4095 = np.uint64(6), np.uint64(63), np.uint64(4095)
+
+Words = NDArray[Any]
+
+
+def jitted(function: Callable[..., Any]) -> Any:
+    """Compiled once and kept on disk; Python's lock is let go."""
+    return njit(cache=True, nogil=True, error_model="numpy")(function)
+
+
+# ---------------------------------------------------------------------------------------------- chains
+
+
+@jitted
+def at(field, n, p):  # type: ignore[no-untyped-def]
+    """Where a field of point p lies in u."""
+    return COUNTERS + field * n + p
+
+
+@jitted
+def in_atari(i, n, head):  # type: ignore[no-untyped-def]
+    """Whether a chain has exactly one liberty."""
+    count, sums, squares = np.int64(i[head]), np.int64(i[n + head]), np.int64(i[U2 * n + head])
+    return count * squares == sums * sums
+
+
+@jitted
+def lay(u, i, k, z, n, s, p, colour):  # type: ignore[no-untyped-def]
+    """Put a stone on an empty point as a chain of its own; it takes a liberty from its neighbours."""
+    k[n + HASH] ^= z[np.uint64(colour) * n + p]
+    u[at(COLOUR, n, p)] = colour
+    hole = np.uint64(u[at(WHERE, n, p)])
+    last = np.uint64(u[FREE]) - U1
+    moved = u[at(EMPTIES, n, last)]
+    u[at(EMPTIES, n, hole)] = moved
+    u[at(WHERE, n, np.uint64(moved))] = np.uint16(hole)
+    u[FREE] = np.uint16(last)
+    u[at(HEAD, n, p)] = np.uint16(p)
+    u[at(NEXT, n, p)] = np.uint16(p)
+    u[at(SIZE, n, p)] = np.uint16(1)
+    k[p] = z[np.uint64(colour) * n + p]
+    chains = np.uint64(u[CHAINS])
+    u[at(HEADS, n, chains)] = np.uint16(p)
+    u[at(PLACE, n, p)] = np.uint16(chains)
+    u[CHAINS] = np.uint16(chains + U1)
+    count, sums, squares = np.int32(0), np.int32(0), np.int32(0)
+    mine = np.int32(p)
+    for q in (p - s, p - U1, p + U1, p + s):
+        u[at(OPEN, n, q)] -= np.uint16(1)
+        seen = u[at(COLOUR, n, q)]
+        if seen == EMPTY:
+            free = np.int32(q)
+            count += np.int32(1)
+            sums += free
+            squares += free * free
+        elif seen != BORDER:
+            head = np.uint64(u[at(HEAD, n, q)])
+            i[head] -= np.int32(1)
+            i[n + head] -= mine
+            i[U2 * n + head] -= mine * mine
+    i[p], i[n + p], i[U2 * n + p] = count, sums, squares
+
+
+@jitted
+def unlist(u, n, head):  # type: ignore[no-untyped-def]
+    """Strike a chain off the list of heads."""
+    hole = np.uint64(u[at(PLACE, n, head)])
+    last = np.uint64(u[CHAINS]) - U1
+    moved = u[at(HEADS, n, last)]
+    u[at(HEADS, n, hole)] = moved
+    u[at(PLACE, n, np.uint64(moved))] = np.uint16(hole)
+    u[CHAINS] = np.uint16(last)
+
+
+@jitted
+def join(u, i, k, n, one, other):  # type: ignore[no-untyped-def]
+    """Make one chain of two, given by their heads; the smaller learns the name of the larger. The new head."""
+    if u[at(SIZE, n, one)] < u[at(SIZE, n, other)]:
+        one, other = other, one
+    stone = other
+    while True:
+        u[at(HEAD, n, stone)] = np.uint16(one)
+        stone = np.uint64(u[at(NEXT, n, stone)])
+        if stone == other:
+            break
+    after = u[at(NEXT, n, one)]
+    u[at(NEXT, n, one)] = u[at(NEXT, n, other)]
+    u[at(NEXT, n, other)] = after
+    u[at(SIZE, n, one)] += u[at(SIZE, n, other)]
+    i[one] += i[other]
+    i[n + one] += i[n + other]
+    i[U2 * n + one] += i[U2 * n + other]
+    k[one] ^= k[other]
+    unlist(u, n, other)
+    return one
+
+
+@jitted
+def take(u, i, k, n, s, head):  # type: ignore[no-untyped-def]
+    """Take a chain off the board; its neighbours get liberties."""
+    k[n + HASH] ^= k[head]
+    free = np.uint64(u[FREE])
+    stone = head
+    while True:  # off first, so that what becomes free is known below
+        u[at(COLOUR, n, stone)] = EMPTY
+        u[at(EMPTIES, n, free)] = np.uint16(stone)
+        u[at(WHERE, n, stone)] = np.uint16(free)
+        free += U1
+        stone = np.uint64(u[at(NEXT, n, stone)])
+        if stone == head:
+            break
+    u[FREE] = np.uint16(free)
+    while True:
+        mine = np.int32(stone)
+        for q in (stone - s, stone - U1, stone + U1, stone + s):
+            u[at(OPEN, n, q)] += np.uint16(1)
+            seen = u[at(COLOUR, n, q)]
+            if seen == BLACK or seen == WHITE:
+                other = np.uint64(u[at(HEAD, n, q)])
+                i[other] += np.int32(1)
+                i[n + other] += mine
+                i[U2 * n + other] += mine * mine
+        stone = np.uint64(u[at(NEXT, n, stone)])
+        if stone == head:
+            break
+    unlist(u, n, head)
+    u[TAKEN] = np.uint16(1)
+
+
+@jitted
+def place(u, i, k, z, n, s, p):  # type: ignore[no-untyped-def]
+    """The mover's stone on p: captures, joins, suicide; sets the point that simple ko bans. The turn stays."""
+    mine = u[MOVER]
+    theirs = np.uint16(3) - mine
+    lay(u, i, k, z, n, s, p, mine)
+    captured, where = U0, U0
+    for q in (p - s, p - U1, p + U1, p + s):
+        if u[at(COLOUR, n, q)] == theirs:
+            head = np.uint64(u[at(HEAD, n, q)])
+            if i[head] == 0:
+                captured += np.uint64(u[at(SIZE, n, head)])
+                where = head
+                take(u, i, k, n, s, head)
+    head = p
+    for q in (p - s, p - U1, p + U1, p + s):
+        if u[at(COLOUR, n, q)] == mine:
+            other = np.uint64(u[at(HEAD, n, q)])
+            if other != head:
+                head = join(u, i, k, n, head, other)
+    if i[head] == 0:
+        take(u, i, k, n, s, head)
+    alone = captured == U1 and u[at(SIZE, n, head)] == 1 and i[head] == 1
+    u[BAN] = np.uint16(where) if alone else np.uint16(0)
+
+
+# ---------------------------------------------------------------------------------------------- repetition
+
+
+@jitted
+def remember(u, k, n, situation):  # type: ignore[no-untyped-def]
+    """Let a situation into the history."""
+    seen = np.uint64(u[SEEN])
+    k[n + HISTORY + seen] = situation
+    u[SEEN] = np.uint16(seen + U1)
+    bit = situation & U4095
+    k[n + FILTER + (bit >> U6)] |= U1 << (bit & U63)
+
+
+@jitted
+def known(u, k, n, situation):  # type: ignore[no-untyped-def]
+    """Whether a situation has been."""
+    bit = situation & U4095
+    if not (k[n + FILTER + (bit >> U6)] >> (bit & U63)) & U1:
+        return False
+    for one in range(np.uint64(u[SEEN])):
+        if k[n + HISTORY + one] == situation:
+            return True
+    return False
+
+
+# ---------------------------------------------------------------------------------------------- games
+
+
+@jitted
+def begin(u, i, k, geometry, shape):  # type: ignore[no-untyped-def]
+    """An empty board, black to move; the dice stay."""
+    n, s, area = shape[STRIP], shape[STRIDE], shape[AREA]
+    u[:] = 0
+    i[:] = 0
+    k[n + FILTER : n + HISTORY] = 0
+    k[n + HASH] = 0
+    for p in range(n):
+        u[at(COLOUR, n, p)] = BORDER
+    for action in range(area):
+        p = np.uint64(geometry[n + action])
+        u[at(COLOUR, n, p)] = EMPTY
+        u[at(EMPTIES, n, action)] = np.uint16(p)
+        u[at(WHERE, n, p)] = np.uint16(action)
+    u[FREE] = np.uint16(area)
+    for action in range(area):
+        p = np.uint64(geometry[n + action])
+        count = np.uint16(0)
+        for q in (p - s, p - U1, p + U1, p + s):
+            if u[at(COLOUR, n, q)] == EMPTY:
+                count += np.uint16(1)
+        u[at(OPEN, n, p)] = count
+    u[MOVER] = BLACK
+    remember(u, k, n, situation_of(k, n, shape, BLACK))
+
+
+@jitted
+def situation_of(k, n, shape, mover):  # type: ignore[no-untyped-def]
+    """What may not recur: the position, and under situational superko who is to move."""
+    if shape[KO] == U2 and mover == WHITE:
+        return k[n + HASH] ^ shape[SIDE]
+    return k[n + HASH]
+
+
+@jitted
+def move(u, i, k, z, geometry, shape, action):  # type: ignore[no-untyped-def]
+    """The mover's action, which must be legal; the turn changes."""
+    n, s = shape[STRIP], shape[STRIDE]
+    other = np.uint16(3) - u[MOVER]
+    if action == shape[AREA]:
+        u[BAN] = np.uint16(0)
+        u[PASSES] += np.uint16(1)
+        if shape[KO] == U2:
+            remember(u, k, n, situation_of(k, n, shape, other))
+    else:
+        place(u, i, k, z, n, s, np.uint64(geometry[n + action]))
+        u[PASSES] = np.uint16(0)
+        if shape[KO] != U0:
+            remember(u, k, n, situation_of(k, n, shape, other))
+    u[BEFORE] = u[LAST]
+    u[LAST] = np.uint16(action + U1)
+    u[PLIES] += np.uint16(1)
+    u[MOVER] = other
+    u[OVER] = np.uint16(1) if u[PASSES] >= 2 else np.uint16(2) if u[PLIES] >= shape[CAP] else np.uint16(0)
+
+
+@jitted
+def mask(u, i, k, z, geometry, shape, legal):  # type: ignore[no-untyped-def]
+    """Which actions are legal, into `legal` [H · W + 1] uint8. In a game that is over, none is."""
+    n, s = shape[STRIP], shape[STRIDE]
+    legal[:] = 0
+    if u[OVER] != 0:
+        return
+    legal[shape[AREA]] = 1
+    mine = u[MOVER]
+    theirs = np.uint16(3) - mine
+    superko = shape[KO] != U0
+    suicide = shape[SUICIDE] != U0
+    taken = u[TAKEN] != 0
+    turn = shape[SIDE] if shape[KO] == U2 and theirs == WHITE else U0
+    now = k[n + HASH] ^ turn
+    for one in range(np.uint64(u[CHAINS])):  # the last liberties of enemy chains are marked
+        head = np.uint64(u[at(HEADS, n, one)])
+        if u[at(COLOUR, n, head)] == theirs and in_atari(i, n, head):
+            u[at(MARK, n, np.uint64(i[n + head] // i[head]))] = np.uint16(1)
+    for one in range(np.uint64(u[FREE])):
+        p = np.uint64(u[at(EMPTIES, n, one)])
+        after = now ^ z[np.uint64(mine) * n + p]
+        marked = u[at(MARK, n, p)]
+        looked_up = superko and taken
+        if marked != 0:
+            u[at(MARK, n, p)] = np.uint16(0)
+            after ^= captives(u, i, k, n, s, p, theirs)
+            looked_up = superko
+        elif u[at(OPEN, n, p)] == 0 and not lives(u, i, n, s, p, mine):
+            if not suicide:
+                continue
+            after = now ^ chained(u, k, n, s, p, mine)
+            if not superko and after == now:
+                continue
+            looked_up = superko
+        if p == np.uint64(u[BAN]) and not superko:
+            continue
+        if looked_up and known(u, k, n, after):
+            continue
+        legal[np.uint64(geometry[p])] = 1
+
+
+@jitted
+def captives(u, i, k, n, s, p, theirs):  # type: ignore[no-untyped-def]
+    """The keys of all enemy chains whose last liberty is p, in one XOR."""
+    found = U0
+    first, second, third = U0, U0, U0
+    for q in (p - s, p - U1, p + U1, p + s):
+        if u[at(COLOUR, n, q)] == theirs:
+            head = np.uint64(u[at(HEAD, n, q)])
+            if head != first and head != second and head != third and in_atari(i, n, head):
+                found ^= k[head]
+                third = second
+                second = first
+                first = head
+    return found
+
+
+@jitted
+def chained(u, k, n, s, p, mine):  # type: ignore[no-untyped-def]
+    """The keys of all own chains around p, in one XOR."""
+    found = U0
+    first, second, third = U0, U0, U0
+    for q in (p - s, p - U1, p + U1, p + s):
+        if u[at(COLOUR, n, q)] == mine:
+            head = np.uint64(u[at(HEAD, n, q)])
+            if head != first and head != second and head != third:
+                found ^= k[head]
+                third = second
+                second = first
+                first = head
+    return found
+
+
+@jitted
+def lives(u, i, n, s, p, mine):  # type: ignore[no-untyped-def]
+    """Whether a stone on p, which has no empty neighbour, joins an own chain that has another liberty."""
+    for q in (p - s, p - U1, p + U1, p + s):
+        if u[at(COLOUR, n, q)] == mine and not in_atari(i, n, np.uint64(u[at(HEAD, n, q)])):
+            return True
+    return False
+
+
+@jitted
+def areas(u, shape, reached):  # type: ignore[no-untyped-def]
+    """Points of black and of white: stones, and empty regions that reach one colour only. `reached` is scratch [N]."""
+    n, s = shape[STRIP], shape[STRIDE]
+    black, white = 0, 0
+    reached[:] = 0
+    stack = np.empty(n, np.uint16)
+    for p in range(s, n):
+        colour = u[at(COLOUR, n, np.uint64(p))]
+        if colour == BLACK:
+            black += 1
+        elif colour == WHITE:
+            white += 1
+        elif colour == EMPTY and reached[p] == 0:
+            height, size, seen = 1, 0, 0
+            stack[0] = np.uint16(p)
+            reached[p] = 1
+            while height:
+                height -= 1
+                stone = np.uint64(stack[height])
+                size += 1
+                for q in (stone - s, stone - U1, stone + U1, stone + s):
+                    near = u[at(COLOUR, n, q)]
+                    if near == EMPTY:
+                        if reached[q] == 0:
+                            reached[q] = 1
+                            stack[height] = np.uint16(q)
+                            height += 1
+                    elif near != BORDER:
+                        seen |= np.int64(near)
+            if seen == 1:
+                black += size
+            elif seen == 2:
+                white += size
+    return black, white
+
+
+# ---------------------------------------------------------------------------------------------- many games
+
+
+@jitted
+def begin_all(u, i, k, geometry, shape, seeds):  # type: ignore[no-untyped-def]
+    """All games anew, with dice from `seeds` [B] uint64, none of them 0."""
+    n = shape[STRIP]
+    for game in range(np.uint64(len(u))):
+        begin(u[game], i[game], k[game], geometry, shape)
+        k[game, n + DICE] = seeds[game]
+
+
+@jitted
+def mask_all(u, i, k, z, geometry, shape, legal):  # type: ignore[no-untyped-def]
+    """The legal actions of all games, into `legal` [B, H · W + 1]."""
+    for game in range(np.uint64(len(u))):
+        mask(u[game], i[game], k[game], z, geometry, shape, legal[game])
+
+
+@jitted
+def step_all(u, i, k, z, geometry, shape, actions, komi, legal, margins, over):  # type: ignore[no-untyped-def]
+    """An action in every game, and what is legal afterwards; a game that ends begins anew.
+
+    `margins` [B] float32 is black's area minus white's minus `komi` where a game has ended, `over` [B] uint8 how: 1 by
+    two passes, 2 by the cap on its length, 0 not at all.
+    """
+    reached = np.empty(shape[STRIP], np.uint8)
+    for game in range(np.uint64(len(u))):
+        mine, sums, keys = u[game], i[game], k[game]
+        move(mine, sums, keys, z, geometry, shape, np.uint64(actions[game]))
+        over[game] = mine[OVER]
+        margins[game] = np.float32(0)
+        if mine[OVER] != 0:
+            black, white = areas(mine, shape, reached)
+            margins[game] = np.float32(black - white - komi)
+            begin(mine, sums, keys, geometry, shape)
+        mask(mine, sums, keys, z, geometry, shape, legal[game])
+
+
+@jitted
+def roll(k, n):  # type: ignore[no-untyped-def]
+    """A game's next random word (xorshift64*, Vigna 2016)."""
+    x = k[n + DICE]
+    x ^= x >> np.uint64(12)
+    x ^= x << np.uint64(25)
+    x ^= x >> np.uint64(27)
+    k[n + DICE] = x
+    return x * np.uint64(2685821657736338717)
+
+
+@jitted
+def below(word, bound):  # type: ignore[no-untyped-def]
+    """A random number below `bound`, which is small, from a random word (Lemire 2019, without the correction)."""
+    return ((word >> np.uint64(32)) * bound) >> np.uint64(32)
+
+
+@jitted
+def choose_all(k, shape, legal, actions):  # type: ignore[no-untyped-def]
+    """A random legal action for every game [B]; a pass only where there is no other."""
+    n, area = shape[STRIP], shape[AREA]
+    listed = np.empty(area + U1, np.uint16)
+    for game in range(np.uint64(len(actions))):
+        count = U0
+        for action in range(area):
+            listed[count] = np.uint16(action)
+            count += np.uint64(legal[game, action])
+        actions[game] = listed[below(roll(k[game], n), count)] if count else area
+
+
+@jitted
+def is_eye(u, n, s, p, mine):  # type: ignore[no-untyped-def]
+    """Whether an empty point is surrounded by stones of one's own, the corners as well as they need be."""
+    edges = 0
+    for q in (p - s, p - U1, p + U1, p + s):
+        colour = u[at(COLOUR, n, q)]
+        if colour == BORDER:
+            edges = 1
+        elif colour != mine:
+            return False
+    theirs = np.uint16(3) - mine
+    for q in (p - s - U1, p - s + U1, p + s - U1, p + s + U1):
+        if q < n and u[at(COLOUR, n, q)] == theirs:
+            edges += 1
+    return edges < 2
+
+
+@jitted
+def playout(u, i, k, z, n, s, most):  # type: ignore[no-untyped-def]
+    """Random moves from here that fill no simple eye, under simple ko and without suicide, until both pass."""
+    played, passes = 0, 0
+    while passes < 2 and played < most:
+        mine = u[MOVER]
+        left = np.uint64(u[FREE])
+        done = False
+        while left and not done:
+            spot = below(roll(k, n), left)
+            p = np.uint64(u[at(EMPTIES, n, spot)])
+            if p != np.uint64(u[BAN]) and may(u, i, n, s, p, mine) and not is_eye(u, n, s, p, mine):
+                place(u, i, k, z, n, s, p)
+                done = True
+            else:  # to the end of the list, where it is not drawn again this time
+                left -= U1
+                other = u[at(EMPTIES, n, left)]
+                u[at(EMPTIES, n, left)] = np.uint16(p)
+                u[at(EMPTIES, n, spot)] = other
+                u[at(WHERE, n, p)] = np.uint16(left)
+                u[at(WHERE, n, np.uint64(other))] = np.uint16(spot)
+        if not done:
+            u[BAN] = np.uint16(0)
+        passes = 0 if done else passes + 1
+        u[MOVER] = np.uint16(3) - mine
+        played += 1
+    return played
+
+
+@jitted
+def may(u, i, n, s, p, mine):  # type: ignore[no-untyped-def]
+    """Whether a stone on p would have a liberty, if need be by capture."""
+    if u[at(OPEN, n, p)] != 0 or lives(u, i, n, s, p, mine):
+        return True
+    theirs = np.uint16(3) - mine
+    for q in (p - s, p - U1, p + U1, p + s):
+        if u[at(COLOUR, n, q)] == theirs and in_atari(i, n, np.uint64(u[at(HEAD, n, q)])):
+            return True
+    return False
+
+
+@jitted
+def playouts(u, i, k, z, geometry, shape, count, margins):  # type: ignore[no-untyped-def]
+    """`count` playouts from the empty board in one game's rows; their margins, and how many moves all had."""
+    n, s = shape[STRIP], shape[STRIDE]
+    reached = np.empty(n, np.uint8)
+    most = 3 * np.int64(shape[AREA]) + 16
+    moves = 0
+    for one in range(count):
+        begin(u, i, k, geometry, shape)
+        moves += playout(u, i, k, z, n, s, most)
+        black, white = areas(u, shape, reached)
+        margins[one] = black - white
+    return moves

@@ -1,0 +1,62 @@
+"""A table: the arrays in which games of one size and one rule set are played, for kernels and for looking into them."""
+
+from __future__ import annotations
+
+import functools
+from typing import NamedTuple
+
+import numpy as np
+
+from sparring.envs.go import kernels
+from sparring.envs.go.rules import Rules
+from sparring.envs.worlds import Array
+
+KO = {"simple": kernels.SIMPLE, "positional": kernels.POSITIONAL, "situational": kernels.SITUATIONAL}
+ZOBRIST_SEED = 20260101  # the same keys everywhere and always
+
+
+class Table(NamedTuple):
+    """B games; kernels take these arrays."""
+
+    u: Array  # [B, …] uint16
+    i: Array  # [B, …] int32
+    k: Array  # [B, …] uint64
+    z: Array  # [3 · N] uint64: the key of each colour on each point
+    geometry: Array  # [N + H · W] uint16: the action of a point, then the point of an action
+    shape: Array  # [9] uint64
+
+    @property
+    def bytes_per_game(self) -> int:
+        """Memory that a game takes."""
+        return (self.u.nbytes + self.i.nbytes + self.k.nbytes) // len(self.u)
+
+
+@functools.cache
+def constants(rules: Rules) -> tuple[Array, Array, Array]:
+    """Keys, geometry and shape of a rule set."""
+    height, width = rules.height, rules.width
+    stride = width + 1
+    strip = (height + 2) * stride + 1
+    keys = np.random.default_rng(ZOBRIST_SEED).integers(1, 2**64, size=(3, (kernels.MOST_POINTS)), dtype=np.uint64)
+    z = np.concatenate([keys[colour, :strip] for colour in range(3)])
+    rows, columns = np.divmod(np.arange(rules.area), width)
+    points = (rows + 1) * stride + columns + 1
+    geometry = np.zeros(strip + rules.area, np.uint16)
+    geometry[points] = np.arange(rules.area)
+    geometry[strip:] = points
+    shape = np.array(
+        [strip, stride, height, width, rules.area, KO[rules.ko], rules.suicide, rules.plies, keys[0, 0]], np.uint64
+    )
+    return z, geometry, shape
+
+
+def lay(rules: Rules, games: int, seed: int = 0) -> Table:
+    """A table for so many games, all of them at their beginning."""
+    z, geometry, shape = constants(rules)
+    strip = int(shape[kernels.STRIP])
+    u = np.zeros((games, int(kernels.COUNTERS) + kernels.FIELDS * strip), np.uint16)
+    i = np.zeros((games, kernels.SUMS * strip), np.int32)
+    k = np.zeros((games, strip + int(kernels.HISTORY) + rules.plies + 2), np.uint64)
+    seeds = np.random.SeedSequence(seed).generate_state(games, np.uint64) | np.uint64(1)
+    kernels.begin_all(u, i, k, geometry, shape, seeds)
+    return Table(u, i, k, z, geometry, shape)
