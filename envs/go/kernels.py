@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 
 EMPTY, BLACK, WHITE, BORDER = np.uint16(0), np.uint16(1), np.uint16(2), np.uint16(3)
 SIMPLE, POSITIONAL, SITUATIONAL = 0, 1, 2
+PLANES = 10
 
 U0, U1, U2, U3, U4 = (np.uint64(number) for number in range(5))
 
@@ -259,6 +260,19 @@ def begin(u, i, k, geometry, shape):  # type: ignore[no-untyped-def]
 
 
 @jitted
+def set_up(u, i, k, z, geometry, shape, stones):  # type: ignore[no-untyped-def]
+    """Black stones on an empty board before the first move, which is then white's; the game begins here."""
+    n, s = shape[STRIP], shape[STRIDE]
+    for one in range(np.uint64(len(stones))):
+        u[MOVER] = BLACK
+        place(u, i, k, z, n, s, np.uint64(geometry[n + np.uint64(stones[one])]))
+    u[MOVER] = WHITE
+    u[BAN] = np.uint16(0)
+    u[SEEN] = np.uint16(0)
+    remember(u, k, n, situation_of(k, n, shape, WHITE))
+
+
+@jitted
 def situation_of(k, n, shape, mover):  # type: ignore[no-untyped-def]
     """What may not recur: the position, and under situational superko who is to move."""
     if shape[KO] == U2 and mover == WHITE:
@@ -429,22 +443,95 @@ def mask_all(u, i, k, z, geometry, shape, legal):  # type: ignore[no-untyped-def
 
 @jitted
 def step_all(u, i, k, z, geometry, shape, actions, komi, legal, margins, over):  # type: ignore[no-untyped-def]
-    """An action in every game, and what is legal afterwards; a game that ends begins anew.
+    """A legal action in every game, and what is legal afterwards.
 
-    `margins` [B] float32 is black's area minus white's minus `komi` where a game has ended, `over` [B] uint8 how: 1 by
-    two passes, 2 by the cap on its length, 0 not at all.
+    `margins` [B] float32 is black's area minus white's minus `komi` where a game has ended, else 0; `over` [B] uint8
+    how: 1 by two passes, 2 by the cap on its length, 0 not at all.
     """
     reached = np.empty(shape[STRIP], np.uint8)
     for game in range(np.uint64(len(u))):
-        mine, sums, keys = u[game], i[game], k[game]
-        move(mine, sums, keys, z, geometry, shape, np.uint64(actions[game]))
+        mine = u[game]
+        move(mine, i[game], k[game], z, geometry, shape, np.uint64(actions[game]))
         over[game] = mine[OVER]
         margins[game] = np.float32(0)
         if mine[OVER] != 0:
             black, white = areas(mine, shape, reached)
             margins[game] = np.float32(black - white - komi)
-            begin(mine, sums, keys, geometry, shape)
-        mask(mine, sums, keys, z, geometry, shape, legal[game])
+        mask(mine, i[game], k[game], z, geometry, shape, legal[game])
+
+
+@jitted
+def renew(u, i, k, z, geometry, shape, legal):  # type: ignore[no-untyped-def]
+    """Begin the games that are over anew."""
+    for game in range(np.uint64(len(u))):
+        if u[game, OVER] != 0:
+            begin(u[game], i[game], k[game], geometry, shape)
+            mask(u[game], i[game], k[game], z, geometry, shape, legal[game])
+
+
+@jitted
+def count_liberties(u, n, s, head, most):  # type: ignore[no-untyped-def]
+    """A chain's liberties, counted up to `most`, which is at most 4."""
+    first, second, third = U0, U0, U0
+    found = 0
+    stone = head
+    while True:
+        if u[at(OPEN, n, stone)] != 0:
+            for q in (stone - s, stone - U1, stone + U1, stone + s):
+                if u[at(COLOUR, n, q)] == EMPTY and q != first and q != second and q != third:
+                    found += 1
+                    if found >= most:
+                        return found
+                    first, second, third = q, first, second
+        stone = np.uint64(u[at(NEXT, n, stone)])
+        if stone == head:
+            return found
+
+
+@jitted
+def planes(u, i, n, s, geometry, shape, legal, komi, seen):  # type: ignore[no-untyped-def]
+    """What the mover sees, into `seen` [PLANES, H · W] uint8; `legal` [H · W + 1] is its mask.
+
+    Own stones, the other's, the last move, the one before, points that only repetition forbids; own and other chains
+    with 1, 2, 3 liberties; whether the mover is black; komi for the mover, in halves, from 128.
+    """
+    area = shape[AREA]
+    seen[:] = 0
+    mine = u[MOVER]
+    for one in range(np.uint64(u[CHAINS])):
+        head = np.uint64(u[at(HEADS, n, one)])
+        own = u[at(COLOUR, n, head)] == mine
+        stones = 0 if own else 1
+        liberties = count_liberties(u, n, s, head, 4)
+        stone = head
+        while True:
+            action = np.uint64(geometry[stone])
+            seen[stones, action] = 1
+            if liberties < 4:
+                seen[4 + liberties, action] = 1
+            stone = np.uint64(u[at(NEXT, n, stone)])
+            if stone == head:
+                break
+    for one, plane in ((LAST, 2), (BEFORE, 3)):
+        played = np.uint64(u[one])
+        if played != 0 and played <= area:
+            seen[plane, played - U1] = 1
+    for one in range(np.uint64(u[FREE])):
+        p = np.uint64(u[at(EMPTIES, n, one)])
+        action = np.uint64(geometry[p])
+        if legal[action] == 0 and u[OVER] == 0 and may(u, i, n, s, p, mine):
+            seen[4, action] = 1
+    seen[8, :] = 1 if mine == BLACK else 0
+    mover = -komi if mine == BLACK else komi
+    seen[9, :] = np.uint8(min(max(128 + 2 * mover, 0), 255))
+
+
+@jitted
+def planes_all(u, i, geometry, shape, legal, komi, seen):  # type: ignore[no-untyped-def]
+    """What the movers of all games see, into `seen` [B, PLANES, H · W]."""
+    n, s = shape[STRIP], shape[STRIDE]
+    for game in range(np.uint64(len(u))):
+        planes(u[game], i[game], n, s, geometry, shape, legal[game], komi, seen[game])
 
 
 @jitted

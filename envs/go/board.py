@@ -1,0 +1,117 @@
+"""A game of Go for people and tests: one board, moves by action or by name, drawn as text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from sparring.envs.errors import BadInputError
+from sparring.envs.go import kernels, table
+from sparring.envs.go.coordinates import COLUMNS, vertex
+from sparring.envs.go.rules import Rules
+from sparring.envs.worlds import Array
+
+BLACK, WHITE = int(kernels.BLACK), int(kernels.WHITE)
+SIGNS = "·XO"
+COLOURS = {BLACK: "black", WHITE: "white"}
+
+
+class Board:
+    """A game in progress. An action is a point, row · W + column with row 0 at the top, or H · W for a pass."""
+
+    def __init__(self, rules: Rules, moves: Iterable[int] = (), handicap: Sequence[int] = ()) -> None:
+        """The game after `moves`; with `handicap` stones for black, white moves first.
+
+        Raises:
+            BadInputError: a move is not legal, or handicap stones do not stand on different points with liberties.
+        """
+        self.rules = rules
+        self.table = table.lay(rules, 1)
+        if len({*handicap}) < len(handicap) or not all(0 <= point < rules.area for point in handicap):
+            raise BadInputError(f"handicap stones {list(handicap)} are not different points of {rules.area}")
+        if handicap:
+            kernels.set_up(
+                *self._rows, self.table.z, self.table.geometry, self.table.shape, np.array(handicap, np.uint16)
+            )
+        self.moves: list[int] = []
+        for action in moves:
+            self.play(action)
+
+    @property
+    def _rows(self) -> tuple[Array, Array, Array]:
+        return self.table.u[0], self.table.i[0], self.table.k[0]
+
+    @property
+    def to_move(self) -> int:
+        """1 is black, 2 is white."""
+        return int(self.table.u[0, kernels.MOVER])
+
+    @property
+    def over(self) -> str:
+        """How the game ended: "passes", "cap", or "" while it goes on."""
+        return ("", "passes", "cap")[int(self.table.u[0, kernels.OVER])]
+
+    def legal(self) -> Array:
+        """[H · W + 1] bool; nothing is legal in a game that is over."""
+        legal = np.zeros(self.rules.area + 1, np.uint8)
+        kernels.mask(*self._rows, self.table.z, self.table.geometry, self.table.shape, legal)
+        return legal.astype(bool)
+
+    def play(self, action: int) -> None:
+        """Play the mover's action.
+
+        Raises:
+            BadInputError: it is not legal.
+        """
+        if self.over:
+            raise BadInputError(
+                f"the game is over ({self.over}) after {len(self.moves)} moves; there is no move {action}"
+            )
+        if not 0 <= action <= self.rules.area or not self.legal()[action]:
+            size = (self.rules.height, self.rules.width)
+            named = vertex(action, size) if 0 <= action <= self.rules.area else "nowhere"
+            raise BadInputError(
+                f"{COLOURS[self.to_move]} may not play {action} ({named}) as move {len(self.moves) + 1} "
+                f"on {size[0]} × {size[1]} under {self.rules.ko} ko:\n{self}"
+            )
+        kernels.move(*self._rows, self.table.z, self.table.geometry, self.table.shape, np.uint64(action))
+        self.moves.append(action)
+
+    def stones(self) -> Array:
+        """[H, W] uint8: 0 empty, 1 black, 2 white."""
+        strip = int(self.table.shape[kernels.STRIP])
+        field = self.table.u[0, int(kernels.COUNTERS) : int(kernels.COUNTERS) + strip]
+        return field[self.table.geometry[strip:]].reshape(self.rules.height, self.rules.width).astype(np.uint8)
+
+    def planes(self) -> Array:
+        """What the mover sees [10, H, W] uint8; see `kernels.planes`."""
+        t, legal = self.table, self.legal().astype(np.uint8)[None]
+        seen = np.zeros((1, kernels.PLANES, self.rules.area), np.uint8)
+        kernels.planes_all(t.u, t.i, t.geometry, t.shape, legal, np.float64(self.rules.komi), seen)
+        return seen.reshape(kernels.PLANES, self.rules.height, self.rules.width)
+
+    def areas(self) -> tuple[int, int]:
+        """Points of black and white: stones, and empty regions that reach one colour only."""
+        reached = np.zeros(int(self.table.shape[kernels.STRIP]), np.uint8)
+        black, white = kernels.areas(self.table.u[0], self.table.shape, reached)
+        return int(black), int(white)
+
+    def margin(self) -> float:
+        """Black's points less white's and komi, as the board stands."""
+        black, white = self.areas()
+        return black - white - self.rules.komi
+
+    def __str__(self) -> str:
+        """The board with its coordinates, the last move in brackets."""
+        last = self.moves[-1] if self.moves else None
+        height, width = self.rules.height, self.rules.width
+        letters = "  ".join(COLUMNS[:width])
+        lines = []
+        for row, stones in enumerate(self.stones()):
+            cells = []
+            for column, stone in enumerate(stones):
+                shown = SIGNS[stone]
+                cells.append(f"({shown})" if row * width + column == last else f" {shown} ")
+            lines.append(f"{height - row:2} {''.join(cells)}")
+        return "\n".join([*lines, f"    {letters}"])
