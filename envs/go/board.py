@@ -84,12 +84,13 @@ class Board:
         field = self.table.u[0, int(kernels.COUNTERS) : int(kernels.COUNTERS) + strip]
         return field[self.table.geometry[strip:]].reshape(self.rules.height, self.rules.width).astype(np.uint8)
 
-    def planes(self) -> Array:
-        """What the mover sees [10, H, W] uint8; see `kernels.planes`."""
+    def planes(self, *, mine: bool = True) -> Array:
+        """What the mover sees [10, H, W] uint8, or with `mine` False the other; see `kernels.planes`."""
         t, legal = self.table, self.legal().astype(np.uint8)[None]
         seen = np.zeros((1, kernels.PLANES, self.rules.area), np.uint8)
         kernels.planes_all(t.u, t.i, t.geometry, t.shape, legal, np.float64(self.rules.komi), seen)
-        return seen.reshape(kernels.PLANES, self.rules.height, self.rules.width)
+        planes = seen.reshape(kernels.PLANES, self.rules.height, self.rules.width)
+        return planes if mine else kernels.other_side(planes)
 
     def areas(self) -> tuple[int, int]:
         """Points of black and white: stones, and empty regions that reach one colour only."""

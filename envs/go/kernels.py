@@ -526,6 +526,16 @@ def planes(u, i, n, s, geometry, shape, legal, komi, seen):  # type: ignore[no-u
     seen[9, :] = np.uint8(min(max(128 + 2 * mover, 0), 255))
 
 
+def other_side(seen: Words) -> Words:
+    """What the other player sees of the same board, from the mover's planes [PLANES, H, W]."""
+    turned = seen.copy()
+    turned[[0, 1]] = seen[[1, 0]]
+    turned[4] = 0  # nothing is forbidden to who is not to move
+    turned[8] = 1 - seen[8]
+    turned[9] = 256 - seen[9].astype(np.int64).clip(1, 255)
+    return turned
+
+
 @jitted
 def planes_all(u, i, geometry, shape, legal, komi, seen):  # type: ignore[no-untyped-def]
     """What the movers of all games see, into `seen` [B, PLANES, H · W]."""

@@ -1,7 +1,7 @@
 """A board to look at: as text in a terminal, as SVG, as pixels.
 
-Text is `str(board)`. Both pictures show the grid, the star points, the stones, coordinates around them and a mark on the
-last move.
+Text is `str(board)`. Both pictures show the grid, the star points, the stones, coordinates around them and a mark on
+the last move.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Many games of Go at once: `GoVectorEnv`, where each step is a move of whoever is to move in each game.
 
-Observations are uint8 planes from the side to move (`kernels.planes`), `info["action_mask"]` is exact, superko included.
-A game that ends begins anew in the same step; `info["final_obs"]` then holds what it ended on. Two passes terminate a
-game, the cap on its length truncates it; both are scored.
+Observations are uint8 planes from the side to move (`kernels.planes`), and `info["action_mask"]` is exact, superko
+included. A game that ends begins anew in the same step; `info["final_obs"]` then holds what it ended on. Two passes
+terminate a game, the cap on its length truncates it; both are scored.
 """
 
 from __future__ import annotations
@@ -62,8 +62,8 @@ class GoVectorEnv(VectorEnv[Array, Array, Array]):
 
         Returns:
             Planes [B, 10, H, W], rewards [B] of those who moved (1 won, −1 lost, 0 drawn or not over), games that two
-            passes ended [B], games that the cap ended [B], and `action_mask` [B, H · W + 1], `to_move` [B], `margin` [B]
-            (black's points less white's and komi, where a game is over), `final_obs` where one is.
+            passes ended [B], games that the cap ended [B], and `action_mask` [B, H · W + 1], `to_move` [B], `margin`
+            [B] (black's points less white's and komi, where a game is over), `final_obs` where one is.
 
         Raises:
             BadInputError: a move is not legal; nothing is played.

@@ -45,6 +45,7 @@ class GoEnv(gymnasium.Env[Array, int]):
         komi: float | None = None,
         opponent: str | Opponent = "random",
         colour: Colour = "black",
+        illegal: Literal["loses", "raises"] = "loses",
         render_mode: str | None = None,
     ) -> None:
         """Set up a board.
@@ -56,6 +57,8 @@ class GoEnv(gymnasium.Env[Array, int]):
             opponent: "random", "none" (every step is the move of whoever is to move), or a function of the board and
                 a random generator.
             colour: the agent's; "random" draws it anew for each game.
+            illegal: what an illegal move does: it loses the game, as Gymnasium has no action without a result, or it
+                raises a BadInputError and plays nothing.
             render_mode: "ansi" is text, "rgb_array" a picture, "human" a window.
 
         Raises:
@@ -71,6 +74,7 @@ class GoEnv(gymnasium.Env[Array, int]):
             raise BadInputError(f"render_mode is {render_mode!r}; it can be {', '.join(self.metadata['render_modes'])}")
         self.opponent = OPPONENTS[opponent] if isinstance(opponent, str) else opponent
         self.colour = colour
+        self.illegal = illegal
         self.render_mode = render_mode
         self.observation_space = Box(0, 255, (kernels.PLANES, self.rules.height, self.rules.width), np.uint8)
         self.action_space = Discrete(self.rules.area + 1)  # type: ignore[assignment]
@@ -92,9 +96,11 @@ class GoEnv(gymnasium.Env[Array, int]):
         """The agent's move, and the opponent's answer.
 
         Raises:
-            BadInputError: the move is not legal; nothing is played.
+            BadInputError: the move is not legal, and `illegal` raises; nothing is played.
         """
         mover = self.board.to_move
+        if self.illegal == "loses" and not self.board.over and not self.board.legal()[int(action)]:
+            return self._seen(), -1.0, True, False, {**self._info(), "illegal": int(action)}
         self.board.play(int(action))
         if self.opponent is not None and not self.board.over:
             self.board.play(self.opponent(self.board, self.np_random))
