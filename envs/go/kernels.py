@@ -334,8 +334,6 @@ def mask(u, i, k, z, geometry, shape, legal):  # type: ignore[no-untyped-def]
             if not suicide:
                 continue
             after = now ^ chained(u, k, n, s, p, mine)
-            if not superko and after == now:
-                continue
             looked_up = superko
         if p == np.uint64(u[BAN]) and not superko:
             continue

@@ -34,7 +34,7 @@ class Rules:
     ko: Ko = "positional"
     """what may not recur: a single stone's recapture, a position, a position with the same player to move"""
     suicide: bool = False
-    """whether a move may take its own stones, unless that changes nothing"""
+    """whether a move may take its own stones"""
     komi: float = 7.0
     """points that white is given; whole ones allow draws"""
     cap: int = 0

@@ -1,0 +1,216 @@
+"""The fast board against the slow one, and against tables that others published."""
+
+import dataclasses
+import random
+
+import go_oracle
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sparring.envs.errors import BadInputError, UnknownNameError
+from sparring.envs.go import kernels, rules, table
+from sparring.envs.go.board import BLACK, WHITE, Board
+from sparring.envs.go.rules import Rules
+
+KINDS = [
+    ("positional", True),
+    ("positional", False),
+    ("situational", True),
+    ("situational", False),
+    ("simple", True),
+    ("simple", False),
+]
+
+
+def slow(rules_, handicap=()):
+    asked = go_oracle.Rules(rules_.height, rules_.width, rules_.ko, rules_.suicide, rules_.komi)
+    return go_oracle.start(asked, handicap)
+
+
+def compared(board, position):
+    """Everything that both can tell."""
+    assert np.flatnonzero(board.legal()).tolist() == go_oracle.legal(position), go_oracle.shown(position)
+    assert tuple(board.stones().flatten().tolist()) == position.board
+    assert board.to_move == position.to_move
+    assert board.areas() == go_oracle.area(position)
+
+
+def side_by_side(rules_, seed, plies, pass_every=12):
+    """A random game on both boards, compared after every move."""
+    dice = random.Random(seed)
+    board, position = Board(rules_), slow(rules_)
+    for _ in range(plies):
+        compared(board, position)
+        choices = go_oracle.legal(position)
+        if not choices:
+            assert board.over == "passes"
+            return
+        action = rules_.area if len(choices) == 1 or dice.randrange(pass_every) == 0 else dice.choice(choices[:-1])
+        board.play(action)
+        position = go_oracle.play(position, action)
+    compared(board, position)
+
+
+@pytest.mark.parametrize(("ko", "suicide"), KINDS)
+@pytest.mark.parametrize("size", [(1, 1), (1, 4), (2, 2), (2, 3), (3, 3), (4, 4), (5, 5), (3, 7), (9, 9)])
+def test_random_games_are_the_same_on_both_boards(size, ko, suicide):
+    rules_ = Rules(*size, ko=ko, suicide=suicide, cap=10_000)
+    for seed in range(6 if size[0] * size[1] < 20 else 2):
+        side_by_side(rules_, seed, plies=200 if size[0] * size[1] < 20 else 120)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 5), st.integers(1, 5), st.sampled_from(KINDS), st.integers(0, 2**32), st.integers(3, 40))
+def test_games_of_any_size_and_rules_are_the_same_on_both_boards(height, width, kind, seed, pass_every):
+    ko, suicide = kind
+    side_by_side(Rules(height, width, ko=ko, suicide=suicide, cap=10_000), seed, 80, pass_every)
+
+
+PERFT = {  # go.md's tables, depths 1, 2, …
+    ((1, 2), 0): "3 7 8 6 2 0",
+    ((1, 3), 0): "4 11 22 41 58 78 98 110 116",
+    ((1, 3), 2): "4 13 34 73 126 220 370 638 974",
+    ((1, 3), 3): "4 11 22 41 60 84 106 118 124",
+    ((1, 3), 5): "4 11 22 41 66 106 176 288 460",
+    ((1, 4), 0): "5 19 58 142 288 592 1086 2018",
+    ((1, 4), 1): "5 19 54 120 224 418 714 1300",
+    ((1, 4), 2): "5 21 72 212 562 1340 2934",
+    ((1, 4), 3): "5 19 54 120 224 418 724 1342",
+    ((1, 4), 5): "5 19 54 120 226 428 800 1616",
+    ((2, 2), 0): "5 21 68 156 316 604 1088 2184 4184",
+    ((2, 2), 2): "5 21 68 180 428 860 1704 3936",
+    ((2, 2), 3): "5 21 68 156 316 604 1112 2312 4544",
+    ((2, 2), 5): "5 21 68 156 316 604 1168 2592 5768",
+    ((2, 3), 0): "7 43 222 942 3378 9834",
+    ((2, 3), 1): "7 43 222 934 3242 8666",
+    ((2, 3), 2): "7 43 222 974 3626 11782",
+    ((2, 4), 1): "9 73 520 3208 17160",
+    ((3, 3), 0): "10 91 738 5281",
+    ((3, 3), 2): "10 91 738 5345",
+    ((3, 4), 2): "13 157 1740 17708",
+    ((4, 4), 2): "17 273 4112",
+    ((5, 5), 0): "26 651 15650",
+}
+
+
+def perft(rules_, depth):
+    """Sequences of each length up to `depth`; a game that is over counts at its own length only."""
+    t = table.lay(rules_, 1)
+    counts = [0] * (depth + 1)
+
+    def walk(u, i, k, ply):
+        counts[ply] += 1
+        if ply == depth:
+            return
+        legal = np.zeros(rules_.area + 1, np.uint8)
+        kernels.mask(u, i, k, t.z, t.geometry, t.shape, legal)
+        for action in np.flatnonzero(legal):
+            rows = u.copy(), i.copy(), k.copy()
+            kernels.move(*rows, t.z, t.geometry, t.shape, np.uint64(action))
+            walk(*rows, ply + 1)
+
+    walk(t.u[0], t.i[0], t.k[0], 0)
+    return counts[1:]
+
+
+@pytest.mark.parametrize(("size", "kind"), PERFT, ids=str)
+def test_perft_is_as_published(size, kind):
+    ko, suicide = KINDS[kind]
+    expected = [int(number) for number in PERFT[size, kind].split()]
+    assert perft(Rules(*size, ko=ko, suicide=suicide, cap=1_000), len(expected)) == expected
+
+
+# ---------------------------------------------------------------------------------------------- one board
+
+
+def test_a_board_is_drawn_with_its_coordinates_and_its_last_move():
+    board = Board(Rules(3, 4), [1, 6, 12])
+    assert str(board) == " 3  ·  X  ·  · \n 2  ·  ·  O  · \n 1  ·  ·  ·  · \n    A  B  C  D"
+    board.play(0)
+    assert str(board).splitlines()[0] == " 3 (X) X  ·  · "
+
+
+def test_what_is_not_legal_is_refused_with_the_board():
+    board = Board(Rules(2, 2, komi=0.5), [0])
+    with pytest.raises(BadInputError, match=r"white may not play 0 \(A2\) as move 2 on 2 × 2 under positional ko"):
+        board.play(0)
+    with pytest.raises(BadInputError, match=r"white may not play 5 \(nowhere\)"):
+        board.play(5)
+    board.play(4)
+    board.play(4)
+    assert (board.over, board.margin()) == ("passes", 3.5)
+    with pytest.raises(BadInputError, match=r"the game is over \(passes\) after 3 moves; there is no move 1"):
+        board.play(1)
+
+
+def test_a_game_that_lasts_too_long_is_cut_and_counted():
+    board = Board(Rules(3, 3, cap=4), [0, 1, 2, 3])
+    assert board.over == "cap"
+    assert not board.legal().any()
+    assert Rules(3, 3).plies == 18
+    assert Rules(1, 1).plies == 16
+
+
+def test_handicap_stones_stand_before_white_moves():
+    rules_ = Rules(5, 5, komi=0.5)
+    board, position = Board(rules_, handicap=[6, 18]), slow(rules_, (6, 18))
+    dice = random.Random(0)
+    assert board.to_move == WHITE
+    for _ in range(40):
+        compared(board, position)
+        action = dice.choice(go_oracle.legal(position)[:-1] or [25])
+        board.play(action)
+        position = go_oracle.play(position, action)
+    with pytest.raises(BadInputError, match="not different points"):
+        Board(rules_, handicap=[3, 3])
+
+
+def test_rules_have_names():
+    assert rules.named("chinese", (7, 9)) == Rules(7, 9, "positional", False, 7.5)
+    assert rules.named("aga", 5, komi=0).komi == 0
+    with pytest.raises(UnknownNameError, match="no rules is called 'japanese'"):
+        rules.named("japanese")
+    with pytest.raises(BadInputError, match="height is 20; it must be between 1 and 19"):
+        Rules(20, 19)
+    with pytest.raises(BadInputError, match="komi is nan"):
+        dataclasses.replace(Rules(), komi=float("nan"))
+
+
+# ---------------------------------------------------------------------------------------------- what is seen
+
+
+def test_planes_are_seen_from_the_side_to_move():
+    rules_ = Rules(5, 5, komi=3.5)
+    dice = random.Random(3)
+    board, position = Board(rules_), slow(rules_)
+    for _ in range(60):
+        seen, asked = board.planes(), position.rules
+        mine, theirs = position.to_move, go_oracle.opponent(position.to_move)
+        stones = np.array(position.board).reshape(5, 5)
+        np.testing.assert_array_equal(seen[0], stones == mine)
+        np.testing.assert_array_equal(seen[1], stones == theirs)
+        liberties = np.zeros(25, int)
+        for chain in go_oracle.chains(asked, position.board, {BLACK, WHITE}):
+            liberties[list(chain)] = len(go_oracle.liberties(asked, position.board, chain))
+        for number in (1, 2, 3):
+            np.testing.assert_array_equal(seen[4 + number].flatten(), liberties == number)
+        for plane, ago in ((2, 1), (3, 2)):
+            expected = np.zeros(25)
+            if len(board.moves) >= ago and board.moves[-ago] < 25:
+                expected[board.moves[-ago]] = 1
+            np.testing.assert_array_equal(seen[plane].flatten(), expected)
+        barred = [p for p in range(25) if go_oracle.why_illegal(position, p) == "positional ko"]
+        assert np.flatnonzero(seen[4]).tolist() == barred
+        assert (seen[8] == (mine == BLACK)).all()
+        assert (seen[9] == 128 + 7 * (-1 if mine == BLACK else 1)).all()
+        other = board.planes(mine=False)
+        np.testing.assert_array_equal(other[[0, 1]], seen[[1, 0]])
+        assert (other[9] == 256 - seen[9].astype(int)).all()
+        choices = go_oracle.legal(position)
+        action = choices[-1] if len(choices) == 1 or dice.randrange(15) == 0 else dice.choice(choices[:-1])
+        board.play(action)
+        position = go_oracle.play(position, action)
+        if board.over:
+            board, position = Board(rules_), slow(rules_)
