@@ -129,7 +129,7 @@ def test_a_board_is_drawn_with_its_coordinates_and_its_last_move():
     board = Board(Rules(3, 4), [1, 6, 12])
     assert str(board) == " 3  ·  X  ·  · \n 2  ·  ·  O  · \n 1  ·  ·  ·  · \n    A  B  C  D"
     board.play(0)
-    assert str(board).splitlines()[0] == " 3 (X) X  ·  · "
+    assert str(board).splitlines()[0] == " 3 (O) X  ·  · "
 
 
 def test_what_is_not_legal_is_refused_with_the_board():
@@ -192,7 +192,8 @@ def test_planes_are_seen_from_the_side_to_move():
         np.testing.assert_array_equal(seen[0], stones == mine)
         np.testing.assert_array_equal(seen[1], stones == theirs)
         liberties = np.zeros(25, int)
-        for chain in go_oracle.chains(asked, position.board, {BLACK, WHITE}):
+        both = [go_oracle.chains(asked, position.board, {colour}) for colour in (BLACK, WHITE)]
+        for chain in [*both[0], *both[1]]:
             liberties[list(chain)] = len(go_oracle.liberties(asked, position.board, chain))
         for number in (1, 2, 3):
             np.testing.assert_array_equal(seen[4 + number].flatten(), liberties == number)
