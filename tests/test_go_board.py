@@ -178,6 +178,27 @@ def test_rules_have_names():
         dataclasses.replace(Rules(), komi=float("nan"))
 
 
+@pytest.mark.parametrize("suicide", [True, False])
+@pytest.mark.parametrize("size", [(3, 3), (4, 4), (2, 6), (5, 5)])
+def test_what_is_alive_by_benson_is_so_on_both_boards(size, suicide):
+    rules_ = Rules(*size, suicide=suicide, cap=10_000)
+    found = 0
+    for seed in range(25):
+        dice = random.Random(seed)
+        board, position = Board(rules_), slow(rules_)
+        while not board.over and len(board.moves) < 80:
+            for colour in (BLACK, WHITE):
+                stones, eyes = go_oracle.benson(position, colour)
+                expected = [1 if p in stones else 2 if p in eyes else 0 for p in range(rules_.area)]
+                assert board.pass_alive(colour).flatten().tolist() == expected, go_oracle.shown(position)
+                found += bool(stones)
+            choices = go_oracle.legal(position)
+            action = choices[-1] if len(choices) == 1 else dice.choice(choices[:-1])
+            board.play(action)
+            position = go_oracle.play(position, action)
+    assert found > 10
+
+
 # ---------------------------------------------------------------------------------------------- what is seen
 
 

@@ -98,6 +98,13 @@ class Board:
         black, white = kernels.areas(self.table.u[0], self.table.shape, reached)
         return int(black), int(white)
 
+    def pass_alive(self, colour: int) -> Array:
+        """What `colour` keeps though it pass for ever [H, W] uint8: 1 its stones, 2 its eyes (Benson 1976)."""
+        strip = int(self.table.shape[kernels.STRIP])
+        alive = np.zeros(strip, np.uint8)
+        kernels.pass_alive(self.table.u[0], self.table.shape, np.uint16(colour), alive)
+        return alive[self.table.geometry[strip:]].reshape(self.rules.height, self.rules.width)
+
     def margin(self) -> float:
         """Black's points less white's and komi, as the board stands."""
         black, white = self.areas()

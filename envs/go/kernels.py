@@ -420,6 +420,80 @@ def areas(u, shape, reached):  # type: ignore[no-untyped-def]
     return black, white
 
 
+@jitted
+def pass_alive(u, shape, colour, alive):  # type: ignore[no-untyped-def]
+    """Mark in `alive` [N] uint8 what `colour` keeps though it pass for ever: 1 its stones, 2 the regions around them.
+
+    A region is a maximal set of points without a stone of that colour; it is vital to a chain that each of its empty
+    points touches, or each of its points, where suicide could make them empty. Chains with fewer than two vital regions
+    fall, and with them the regions that they border, until none falls any more (Benson 1976).
+    """
+    n, s = shape[STRIP], shape[STRIDE]
+    suicide = shape[SUICIDE] != U0
+    region = np.zeros(n, np.int64)  # 1, 2, …; 0 where there is none
+    stack = np.empty(n, np.uint16)
+    regions = 0
+    for start in range(s, n):
+        if u[at(COLOUR, n, start)] in (colour, BORDER) or region[start]:
+            continue
+        regions += 1
+        region[start] = regions
+        stack[0] = np.uint16(start)
+        height = 1
+        while height:
+            height -= 1
+            p = np.uint64(stack[height])
+            for q in (p - s, p - U1, p + U1, p + s):
+                if region[q] == 0 and u[at(COLOUR, n, q)] not in (colour, BORDER):
+                    region[q] = regions
+                    stack[height] = np.uint16(q)
+                    height += 1
+    chains = np.int64(u[CHAINS])
+    needed = np.zeros(regions + 1, np.int64)  # points that must touch a chain
+    touched = np.zeros((regions + 1, chains), np.int64)  # of these, those that do
+    borders = np.zeros((regions + 1, chains), np.uint8)
+    for p in range(s, n):
+        here = region[p]
+        if here == 0:
+            continue
+        counts = suicide or u[at(COLOUR, n, p)] == EMPTY
+        needed[here] += counts
+        seen = (chains, chains, chains, chains)
+        for q in (p - s, p - U1, p + U1, p + s):
+            if u[at(COLOUR, n, q)] == colour:
+                chain = np.int64(u[at(PLACE, n, np.uint64(u[at(HEAD, n, q)]))])
+                borders[here, chain] = 1
+                if counts and chain not in seen:
+                    touched[here, chain] += 1
+                    seen = (chain, seen[0], seen[1], seen[2])
+    lives = np.ones(chains, np.uint8)
+    sound = np.ones(regions + 1, np.uint8)
+    fallen = True
+    while fallen:
+        fallen = False
+        for chain in range(chains):
+            if not lives[chain] or u[at(COLOUR, n, np.uint64(u[at(HEADS, n, np.uint64(chain))]))] != colour:
+                continue
+            vital = 0
+            for one in range(1, regions + 1):
+                vital += sound[one] and borders[one, chain] and touched[one, chain] == needed[one]
+            if vital < 2:
+                lives[chain] = 0
+                fallen = True
+                for one in range(1, regions + 1):
+                    if borders[one, chain]:
+                        sound[one] = 0
+    alive[:] = 0
+    for p in range(s, n):
+        if u[at(COLOUR, n, p)] == colour:
+            alive[p] = lives[np.int64(u[at(PLACE, n, np.uint64(u[at(HEAD, n, p)]))])]
+        elif sound[region[p]]:
+            one = region[p]
+            for chain in range(chains):
+                if lives[chain] and borders[one, chain] and touched[one, chain] == needed[one]:
+                    alive[p] = 2
+
+
 # ---------------------------------------------------------------------------------------------- many games
 
 
