@@ -62,14 +62,14 @@ def test_rates_fall_to_nothing_in_a_straight_line():
 
 
 def test_an_average_follows_round_by_round():
-    play = play_of(Chase(), averages={"x": 0.9})
+    play = play_of(Chase(), averages={"x": 0.25})
     seen = []
-    for goal in (2.0, 8.0, -4.0):
+    for goal in (2.0, 8.0, -4.0, 1.0):
         play.update([[goal]])
         seen.append(play.game.at("x").item())
     expected = seen[0]
-    for one in seen[1:]:
-        expected = 0.9 * expected + 0.1 * one
+    for one, decay in zip(seen[1:], (2 / 11, 0.25, 0.25), strict=True):  # 3 / 12 is the bound itself
+        expected = decay * expected + (1 - decay) * one
     assert play.player("x").at.item() == pytest.approx(expected)
     assert play.player("y") is play.game.players["y"]
 
