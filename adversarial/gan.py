@@ -1,4 +1,4 @@
-"""Generative adversarial networks: a generator G against a discriminator D, in six losses and eight regularisers.
+"""Generative adversarial networks: a generator G against a discriminator D, in six losses.
 
 With r = D(x) of a real sample, f = D(G(z)) of a fake one, both logits, s(t) = log(1 + eᵗ), means over batches:
 
