@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 from sparring.adversarial.dynamics import Dynamics
 from sparring.adversarial.game import Game, Match
@@ -77,7 +77,7 @@ class Play(Generic[Batch]):
             dynamics: how players move.
             optimisers: of every player.
             anneal_over: updates over which all learning rates fall to 0; None: they stay.
-            averages: by player, the decay of an exponential moving average of its weights, round by round.
+            averages: by player, the decay of a moving average of its weights, round by round; see `moving_average`.
 
         Raises:
             BadInputError: the dynamics cannot move this game.
@@ -91,7 +91,7 @@ class Play(Generic[Batch]):
             for player, optimiser in optimisers.items()
         }
         self.averages = {
-            player: AveragedModel(game.players[player], multi_avg_fn=get_ema_multi_avg_fn(decay))  # type: ignore[no-untyped-call]
+            player: AveragedModel(game.players[player], multi_avg_fn=moving_average(decay))
             for player, decay in (averages or {}).items()
         }
 
@@ -125,6 +125,19 @@ class Play(Generic[Batch]):
     def player(self, name: str) -> torch.nn.Module:
         """A player as it is shown: its average where there is one."""
         return self.averages[name].module if name in self.averages else self.game.players[name]
+
+
+def moving_average(decay: float) -> Callable[[Any, Any, Any], None]:
+    """How an average takes in the n-th weights: a ← a + (1 − d) (w − a), d = min(decay, (1 + n) / (10 + n)).
+
+    The second term forgets the beginning sooner (TensorFlow's `ExponentialMovingAverage` with `num_updates`).
+    """
+
+    def take_in(averages: list[torch.Tensor], weights: list[torch.Tensor], count: torch.Tensor) -> None:
+        n = int(count)
+        torch._foreach_lerp_(averages, weights, 1 - min(decay, (1 + n) / (10 + n)))
+
+    return torch.no_grad()(take_in)
 
 
 class Table(Generic[Batch]):

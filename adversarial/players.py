@@ -28,7 +28,7 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "tanh": nn.Tanh,
 }
 SMALL_SIDE = 8  # pixels: images up to this go through an MLP
-FIRST_CHANNELS = 32  # of the convolution nearest to the image
+GROUPS = 8  # of channels that are normalised together
 COMPARED = (16, 8)  # mini-batch discrimination: features B, each of C numbers
 
 
@@ -48,6 +48,12 @@ def halvings(side: int) -> list[int]:
     while sides[-1] % 2 == 0 and sides[-1] > 4:
         sides.append(sides[-1] // 2)
     return sides
+
+
+def channels_of(width: int, count: int) -> list[int]:
+    """Channels of the convolutions from the image inwards: an eighth of an MLP's width, twice as many each time."""
+    first = max(width // 8 // GROUPS, 1) * GROUPS
+    return [first * 2**number for number in range(count)]
 
 
 class Generator(nn.Module):
@@ -76,12 +82,17 @@ class Generator(nn.Module):
             self.layers = nn.Sequential(*hidden, *out)
         else:
             sides = halvings(shape[-1])
-            channels = [FIRST_CHANNELS * 2**number for number in range(len(sides) - 1)]
+            channels = channels_of(width, len(sides) - 1)
             first = nn.Linear(latent + classes, 2 * channels[-1] * sides[-1] ** 2)
             layers: list[nn.Module] = [first, nn.Unflatten(1, (2 * channels[-1], sides[-1], sides[-1]))]
             for many, fewer in zip([2 * channels[-1], *channels[:0:-1]], channels[::-1], strict=True):
-                layers += [nn.GroupNorm(8, many), act(), nn.ConvTranspose2d(many, fewer, 4, stride=2, padding=1)]
-            layers += [nn.GroupNorm(8, channels[0]), act(), nn.Conv2d(channels[0], shape[0], 3, padding=1), nn.Tanh()]
+                layers += [nn.GroupNorm(GROUPS, many), act(), nn.ConvTranspose2d(many, fewer, 4, stride=2, padding=1)]
+            layers += [
+                nn.GroupNorm(GROUPS, channels[0]),
+                act(),
+                nn.Conv2d(channels[0], shape[0], 3, padding=1),
+                nn.Tanh(),
+            ]
             self.layers = nn.Sequential(*layers)
 
     def forward(self, latents: Tensor, classes: Tensor) -> Tensor:
@@ -142,7 +153,7 @@ class Discriminator(nn.Module):
             features = width
         else:
             sides = halvings(shape[-1])
-            channels = [pack * shape[0] + self.classes, *(FIRST_CHANNELS * 2**n for n in range(len(sides) - 1))]
+            channels = [pack * shape[0] + self.classes, *channels_of(width, len(sides) - 1)]
             layers = [one for a, b in pairwise(channels) for one in (nn.Conv2d(a, b, 4, stride=2, padding=1), act())]
             features = channels[-1] * sides[-1] ** 2
             layers.append(nn.Flatten())

@@ -15,19 +15,27 @@ from sparring.envs.errors import DivergedError
 class Descent:
     """Steps of one of torch's optimisers; all of it survives a crash."""
 
-    def __init__(self, optimiser: torch.optim.Optimizer, *, max_norm: float, updates: int | None) -> None:
-        """`max_norm` bounds the gradient's global norm; over `updates` the rate falls to 0, with None it stays."""
+    def __init__(
+        self, optimiser: torch.optim.Optimizer, *, max_norm: float, updates: int | None, level: float = 0.0
+    ) -> None:
+        """`max_norm` bounds the gradient's global norm; over `updates` the rate falls to 0, with None it stays.
+
+        It stays for the share `level` of them, too, before it begins to fall.
+        """
         self.optimiser = optimiser
         self.weights = [weight for group in optimiser.param_groups for weight in group["params"]]
         self.rates = [group["lr"] for group in optimiser.param_groups]
         self.max_norm = max_norm
         self.updates = updates
+        self.level = level
         self.begun = 0
 
     @property
     def left(self) -> float:
-        """The share of the run that lay ahead when the present update began: 1 at first; 1 always where rates stay."""
-        return 1 - (self.begun - 1) / self.updates if self.updates else 1.0
+        """The share of the fall that lay ahead when the present update began: 1 at first; 1 always where rates stay."""
+        if self.updates is None:
+            return 1.0
+        return min(1.0, (1 - (self.begun - 1) / self.updates) / (1 - self.level))
 
     def begin_update(self) -> None:
         """Set the learning rate of the update that begins."""

@@ -136,8 +136,9 @@ def assemble(
     seed: int,
     device: str,
     kept: Mapping[str, nn.Module] | None = None,
+    level: float = 0.0,
 ) -> Experiment:
-    """An algorithm on a vector of worlds, with weights and dice that follow from `seed`.
+    """An algorithm on a vector of worlds, with weights and dice that follow from `seed`; `level` is `Descent`'s.
 
     Raises:
         SpaceError: the network cannot handle the world's spaces.
@@ -163,6 +164,7 @@ def assemble(
             optimiser(list(network.parameters())),
             max_norm=config.max_gradient_norm,
             updates=updates if config.anneal else None,
+            level=level,
         ),
         clip_reward=door.protocol_of(config.world).clip_reward,
         seed=dice_seed,

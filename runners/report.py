@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SMOOTH = 100  # games in the curve's running mean
-MORE = 200  # games that a farewell proposes
+MORE = {True: 200, False: 10_000}  # games, or samples, that a farewell proposes
 PANELS = 3  # metrics of an evaluation that are drawn
 Rows = Sequence[Mapping[str, Any]]
 
@@ -146,7 +146,9 @@ def farewell(console: Console, folder: RunFolder, *, command: Callable[[str], st
     lines = {
         "watch its best game" if games else "watch its training": f"{sparring} replay {folder.path}",
         "prove that game" if games else "prove its samples": f"{sparring} replay {folder.path} --view verify",
-        "play more games" if games else "draw more samples": f"{sparring} evaluate {folder.path} --episodes {MORE}",
+        "play more games"
+        if games
+        else "draw more samples": f"{sparring} evaluate {folder.path} --episodes {MORE[games]}",
         "train ten times longer": f"{sparring} {again}",
         "stop with Ctrl-C and go on": f"{sparring} resume RUN",
         "look at its curve and films": f"{folder.path / 'curve.png'}, {folder.path / 'episodes'}/",

@@ -85,6 +85,15 @@ def test_a_step_marks_its_weights_as_changed_whatever_the_optimiser(fused):
     assert w._version > before
 
 
+def test_a_rate_may_stay_before_it_falls():
+    descent = Descent(torch.optim.SGD([weight(1.0)], lr=0.4), max_norm=1.0, updates=8, level=0.5)
+    seen = []
+    for _ in range(8):
+        descent.begin_update()
+        seen.append(descent.left)
+    assert seen == [1.0, 1.0, 1.0, 1.0, 1.0, 0.75, 0.5, 0.25]
+
+
 def test_what_is_left_of_the_run_falls_from_one_and_the_rate_of_every_group_with_it():
     groups = [{"params": [weight(1.0)], "lr": 0.4}, {"params": [weight(1.0)], "lr": 4.0}]
     descent = Descent(torch.optim.SGD(groups), max_norm=1.0, updates=4)

@@ -1,14 +1,23 @@
 """Play and its table: what is learned, what survives, what falls, what is averaged."""
 
+import contextlib
+import dataclasses
+import functools
 import math
 
 import pytest
 import torch
 
+from sparring.adversarial import gan, sheets
 from sparring.adversarial.dynamics import Alternating, Competitive, Optimistic, Simultaneous
 from sparring.adversarial.game import Game, Point
 from sparring.adversarial.play import Play, Schedule, Table
 from sparring.envs.errors import BadInputError, DivergedError
+from sparring.runners import checkpoint
+from sparring.runners.folder import RunFolder
+from sparring.runners.job import Job
+from sparring.runners.tracker import Silent
+from sparring.runners.train import StoppedError, train
 
 
 class Chase(Game):
@@ -53,14 +62,14 @@ def test_rates_fall_to_nothing_in_a_straight_line():
 
 
 def test_an_average_follows_round_by_round():
-    play = play_of(Chase(), averages={"x": 0.9})
+    play = play_of(Chase(), averages={"x": 0.25})
     seen = []
-    for goal in (2.0, 8.0, -4.0):
+    for goal in (2.0, 8.0, -4.0, 1.0):
         play.update([[goal]])
         seen.append(play.game.at("x").item())
     expected = seen[0]
-    for one in seen[1:]:
-        expected = 0.9 * expected + 0.1 * one
+    for one, decay in zip(seen[1:], (2 / 11, 0.25, 0.25), strict=True):  # 3 / 12 is the bound itself
+        expected = decay * expected + (1 - decay) * one
     assert play.player("x").at.item() == pytest.approx(expected)
     assert play.player("y") is play.game.players["y"]
 
@@ -130,3 +139,61 @@ def test_a_schedule_counts_whole_updates():
     assert Schedule(steps=100).judging(7).samples == 7
     with pytest.raises(BadInputError, match="rounds is 0; it must be at least 1"):
         Schedule(steps=100, rounds=0)
+
+
+# ---------------------------------------------------------------------------------------------- under the runner
+
+
+def run_of(path, preset, stops=()):
+    """A short run of a GAN, stopped after each of the updates and resumed; its rows and its last weights."""
+    schedule = Schedule(steps=60, rounds=5, save_every=4, evaluate_every=3, samples=50)
+    config = dataclasses.replace(gan.PRESETS[preset].config, schedule=schedule, width=8, depth=1, batch=8)
+    job = Job("gan", 3, config, "cpu", 1)
+    folder = RunFolder.create(path, job.record())
+    for stop in (*stops, None):
+        experiment = job.build()
+        heard = []
+
+        class Listener:
+            def log(self, row, seconds, heard=heard):
+                heard.append(row["update"])
+
+        asked = functools.partial(lambda heard, stop: stop is not None and heard[-1] >= stop, heard, stop)
+        with contextlib.suppress(StoppedError):
+            train(experiment, job.run(experiment.source.steps_per_draw), Listener(), folder, asked)
+    return (path / "metrics.jsonl").read_bytes(), checkpoint.read(folder.checkpoints[-1])
+
+
+@pytest.mark.parametrize("preset", ["ring8", "r3gan", "digits-by-class"])
+def test_a_gan_that_was_stopped_is_the_gan_that_was_not(preset, tmp_path):
+    whole, weights = run_of(tmp_path / "whole", preset)
+    parted, others = run_of(tmp_path / "parted", preset, stops=(2, 4, 9))
+    assert parted == whole
+    assert str(others) == str(weights)
+    names = sorted(path.name for path in (tmp_path / "whole" / "episodes").iterdir())
+    assert [name[:8] for name in names] == ["00000000", "00000003", "00000006", "00000009", "00000012"]
+    for name in names:
+        one, other = (sheets.load(tmp_path / run / "episodes" / name) for run in ("whole", "parted"))
+        assert one.samples.tobytes() == other.samples.tobytes()
+
+
+def test_a_gan_that_diverges_says_what_broke_first_and_keeps_the_last_checkpoint(tmp_path):
+    config = dataclasses.replace(
+        gan.PRESETS["ring8"].config,
+        schedule=Schedule(steps=2_000, rounds=5, save_every=1, samples=50),
+        width=8,
+        depth=1,
+        batch=8,
+        generator_rate=1e30,
+        discriminator_rate=1e30,
+        anneal=False,
+    )
+    job = Job("gan", 3, config, "cpu", 1)
+    folder = RunFolder.create(tmp_path / "run", job.record())
+    experiment = job.build()
+    with pytest.raises(
+        DivergedError, match=r"update \d+: loss/\w+ became (nan|inf).*is from before and intact; a smaller"
+    ):
+        train(experiment, job.run(5), Silent(), folder)
+    saved = checkpoint.read(folder.checkpoints[-1])
+    checkpoint.check_finite(saved["parts"])

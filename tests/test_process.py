@@ -29,8 +29,8 @@ def faults(prepared):
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the allocator's thresholds are glibc's")
 def test_memory_that_was_freed_is_at_hand():
-    page = os.sysconf("SC_PAGE_SIZE")
-    assert faults(prepared=True) < 2**26 / page / 100 < faults(prepared=False)
+    """Where the system gives huge pages they are few, a fault each; at hand, they are none."""
+    assert 8 * faults(prepared=True) < faults(prepared=False)
 
 
 @pytest.mark.parametrize(("own", "policy"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
