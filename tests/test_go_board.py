@@ -3,12 +3,12 @@
 import dataclasses
 import random
 
-import go_oracle
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import go_oracle
 from sparring.envs.errors import BadInputError, UnknownNameError
 from sparring.envs.go import kernels, rules, table
 from sparring.envs.go.board import BLACK, WHITE, Board

@@ -21,7 +21,7 @@ from sparring.envs.worlds import Array
 AGENTS = ("black_0", "white_0")
 
 
-class GoAEC(AECEnv[str, dict[str, Array], int]):
+class GoAEC(AECEnv):  # type: ignore[misc]
     """One game between two agents."""
 
     metadata: ClassVar[dict[str, Any]] = {
@@ -91,7 +91,7 @@ class GoAEC(AECEnv[str, dict[str, Array], int]):
         """
         agent = self.agent_selection
         if self.terminations[agent] or self.truncations[agent]:
-            self._was_dead_step(action)  # type: ignore[arg-type]
+            self._was_dead_step(action)
             return
         self._cumulative_rewards[agent] = 0.0
         self.board.play(int(action))  # type: ignore[arg-type]

@@ -63,20 +63,20 @@ def jitted(function: Callable[..., Any]) -> Any:
 
 
 @jitted
-def at(field, n, p):  # type: ignore[no-untyped-def]
+def at(field, n, p):
     """Where a field of point p lies in u."""
     return COUNTERS + field * n + p
 
 
 @jitted
-def in_atari(i, n, head):  # type: ignore[no-untyped-def]
+def in_atari(i, n, head):
     """Whether a chain has exactly one liberty."""
     count, sums, squares = np.int64(i[head]), np.int64(i[n + head]), np.int64(i[U2 * n + head])
     return count * squares == sums * sums
 
 
 @jitted
-def lay(u, i, k, z, n, s, p, colour):  # type: ignore[no-untyped-def]
+def lay(u, i, k, z, n, s, p, colour):
     """Put a stone on an empty point as a chain of its own; it takes a liberty from its neighbours."""
     k[n + HASH] ^= z[np.uint64(colour) * n + p]
     u[at(COLOUR, n, p)] = colour
@@ -113,7 +113,7 @@ def lay(u, i, k, z, n, s, p, colour):  # type: ignore[no-untyped-def]
 
 
 @jitted
-def unlist(u, n, head):  # type: ignore[no-untyped-def]
+def unlist(u, n, head):
     """Strike a chain off the list of heads."""
     hole = np.uint64(u[at(PLACE, n, head)])
     last = np.uint64(u[CHAINS]) - U1
@@ -124,7 +124,7 @@ def unlist(u, n, head):  # type: ignore[no-untyped-def]
 
 
 @jitted
-def join(u, i, k, n, one, other):  # type: ignore[no-untyped-def]
+def join(u, i, k, n, one, other):
     """Make one chain of two, given by their heads; the smaller learns the name of the larger. The new head."""
     if u[at(SIZE, n, one)] < u[at(SIZE, n, other)]:
         one, other = other, one
@@ -147,7 +147,7 @@ def join(u, i, k, n, one, other):  # type: ignore[no-untyped-def]
 
 
 @jitted
-def take(u, i, k, n, s, head):  # type: ignore[no-untyped-def]
+def take(u, i, k, n, s, head):
     """Take a chain off the board; its neighbours get liberties."""
     k[n + HASH] ^= k[head]
     free = np.uint64(u[FREE])
@@ -179,7 +179,7 @@ def take(u, i, k, n, s, head):  # type: ignore[no-untyped-def]
 
 
 @jitted
-def place(u, i, k, z, n, s, p):  # type: ignore[no-untyped-def]
+def place(u, i, k, z, n, s, p):
     """The mover's stone on p: captures, joins, suicide; sets the point that simple ko bans. The turn stays."""
     mine = u[MOVER]
     theirs = np.uint16(3) - mine
@@ -208,7 +208,7 @@ def place(u, i, k, z, n, s, p):  # type: ignore[no-untyped-def]
 
 
 @jitted
-def remember(u, k, n, situation):  # type: ignore[no-untyped-def]
+def remember(u, k, n, situation):
     """Let a situation into the history."""
     seen = np.uint64(u[SEEN])
     k[n + HISTORY + seen] = situation
@@ -218,7 +218,7 @@ def remember(u, k, n, situation):  # type: ignore[no-untyped-def]
 
 
 @jitted
-def known(u, k, n, situation):  # type: ignore[no-untyped-def]
+def known(u, k, n, situation):
     """Whether a situation has been."""
     bit = situation & U4095
     if not (k[n + FILTER + (bit >> U6)] >> (bit & U63)) & U1:
@@ -233,7 +233,7 @@ def known(u, k, n, situation):  # type: ignore[no-untyped-def]
 
 
 @jitted
-def begin(u, i, k, geometry, shape):  # type: ignore[no-untyped-def]
+def begin(u, i, k, geometry, shape):
     """An empty board, black to move; the dice stay."""
     n, s, area = shape[STRIP], shape[STRIDE], shape[AREA]
     u[:] = 0
@@ -260,7 +260,7 @@ def begin(u, i, k, geometry, shape):  # type: ignore[no-untyped-def]
 
 
 @jitted
-def set_up(u, i, k, z, geometry, shape, stones):  # type: ignore[no-untyped-def]
+def set_up(u, i, k, z, geometry, shape, stones):
     """Black stones on an empty board before the first move, which is then white's; the game begins here."""
     n, s = shape[STRIP], shape[STRIDE]
     for one in range(np.uint64(len(stones))):
@@ -273,7 +273,7 @@ def set_up(u, i, k, z, geometry, shape, stones):  # type: ignore[no-untyped-def]
 
 
 @jitted
-def situation_of(k, n, shape, mover):  # type: ignore[no-untyped-def]
+def situation_of(k, n, shape, mover):
     """What may not recur: the position, and under situational superko who is to move."""
     if shape[KO] == U2 and mover == WHITE:
         return k[n + HASH] ^ shape[SIDE]
@@ -281,7 +281,7 @@ def situation_of(k, n, shape, mover):  # type: ignore[no-untyped-def]
 
 
 @jitted
-def move(u, i, k, z, geometry, shape, action):  # type: ignore[no-untyped-def]
+def move(u, i, k, z, geometry, shape, action):
     """The mover's action, which must be legal; the turn changes."""
     n, s = shape[STRIP], shape[STRIDE]
     other = np.uint16(3) - u[MOVER]
@@ -303,7 +303,7 @@ def move(u, i, k, z, geometry, shape, action):  # type: ignore[no-untyped-def]
 
 
 @jitted
-def mask(u, i, k, z, geometry, shape, legal):  # type: ignore[no-untyped-def]
+def mask(u, i, k, z, geometry, shape, legal):
     """Which actions are legal, into `legal` [H · W + 1] uint8. In a game that is over, none is."""
     n, s = shape[STRIP], shape[STRIDE]
     legal[:] = 0
@@ -343,7 +343,7 @@ def mask(u, i, k, z, geometry, shape, legal):  # type: ignore[no-untyped-def]
 
 
 @jitted
-def captives(u, i, k, n, s, p, theirs):  # type: ignore[no-untyped-def]
+def captives(u, i, k, n, s, p, theirs):
     """The keys of all enemy chains whose last liberty is p, in one XOR."""
     found = U0
     first, second, third = U0, U0, U0
@@ -359,7 +359,7 @@ def captives(u, i, k, n, s, p, theirs):  # type: ignore[no-untyped-def]
 
 
 @jitted
-def chained(u, k, n, s, p, mine):  # type: ignore[no-untyped-def]
+def chained(u, k, n, s, p, mine):
     """The keys of all own chains around p, in one XOR."""
     found = U0
     first, second, third = U0, U0, U0
@@ -375,7 +375,7 @@ def chained(u, k, n, s, p, mine):  # type: ignore[no-untyped-def]
 
 
 @jitted
-def lives(u, i, n, s, p, mine):  # type: ignore[no-untyped-def]
+def lives(u, i, n, s, p, mine):
     """Whether a stone on p, which has no empty neighbour, joins an own chain that has another liberty."""
     for q in (p - s, p - U1, p + U1, p + s):
         if u[at(COLOUR, n, q)] == mine and not in_atari(i, n, np.uint64(u[at(HEAD, n, q)])):
@@ -384,7 +384,7 @@ def lives(u, i, n, s, p, mine):  # type: ignore[no-untyped-def]
 
 
 @jitted
-def areas(u, shape, reached):  # type: ignore[no-untyped-def]
+def areas(u, shape, reached):
     """Points of black and of white: stones, and empty regions that reach one colour only. `reached` is scratch [N]."""
     n, s = shape[STRIP], shape[STRIDE]
     black, white = 0, 0
@@ -421,7 +421,7 @@ def areas(u, shape, reached):  # type: ignore[no-untyped-def]
 
 
 @jitted
-def pass_alive(u, shape, colour, alive):  # type: ignore[no-untyped-def]
+def pass_alive(u, shape, colour, alive):
     """Mark in `alive` [N] uint8 what `colour` keeps though it pass for ever: 1 its stones, 2 the regions around them.
 
     A region is a maximal set of points without a stone of that colour; it is vital to a chain that each of its empty
@@ -498,7 +498,7 @@ def pass_alive(u, shape, colour, alive):  # type: ignore[no-untyped-def]
 
 
 @jitted
-def begin_all(u, i, k, geometry, shape, seeds):  # type: ignore[no-untyped-def]
+def begin_all(u, i, k, geometry, shape, seeds):
     """All games anew, with dice from `seeds` [B] uint64, none of them 0."""
     n = shape[STRIP]
     for game in range(np.uint64(len(u))):
@@ -507,14 +507,14 @@ def begin_all(u, i, k, geometry, shape, seeds):  # type: ignore[no-untyped-def]
 
 
 @jitted
-def mask_all(u, i, k, z, geometry, shape, legal):  # type: ignore[no-untyped-def]
+def mask_all(u, i, k, z, geometry, shape, legal):
     """The legal actions of all games, into `legal` [B, H · W + 1]."""
     for game in range(np.uint64(len(u))):
         mask(u[game], i[game], k[game], z, geometry, shape, legal[game])
 
 
 @jitted
-def step_all(u, i, k, z, geometry, shape, actions, komi, legal, margins, over):  # type: ignore[no-untyped-def]
+def step_all(u, i, k, z, geometry, shape, actions, komi, legal, margins, over):
     """A legal action in every game, and what is legal afterwards.
 
     `margins` [B] float32 is black's area minus white's minus `komi` where a game has ended, else 0; `over` [B] uint8
@@ -533,7 +533,7 @@ def step_all(u, i, k, z, geometry, shape, actions, komi, legal, margins, over): 
 
 
 @jitted
-def renew(u, i, k, z, geometry, shape, legal):  # type: ignore[no-untyped-def]
+def renew(u, i, k, z, geometry, shape, legal):
     """Begin the games that are over anew."""
     for game in range(np.uint64(len(u))):
         if u[game, OVER] != 0:
@@ -542,7 +542,7 @@ def renew(u, i, k, z, geometry, shape, legal):  # type: ignore[no-untyped-def]
 
 
 @jitted
-def count_liberties(u, n, s, head, most):  # type: ignore[no-untyped-def]
+def count_liberties(u, n, s, head, most):
     """A chain's liberties, counted up to `most`, which is at most 4."""
     first, second, third = U0, U0, U0
     found = 0
@@ -561,7 +561,7 @@ def count_liberties(u, n, s, head, most):  # type: ignore[no-untyped-def]
 
 
 @jitted
-def planes(u, i, n, s, geometry, shape, legal, komi, seen):  # type: ignore[no-untyped-def]
+def planes(u, i, n, s, geometry, shape, legal, komi, seen):
     """What the mover sees, into `seen` [PLANES, H · W] uint8; `legal` [H · W + 1] is its mask.
 
     Own stones, the other's, the last move, the one before, points that only repetition forbids; own and other chains
@@ -609,7 +609,7 @@ def other_side(seen: Words) -> Words:
 
 
 @jitted
-def planes_all(u, i, geometry, shape, legal, komi, seen):  # type: ignore[no-untyped-def]
+def planes_all(u, i, geometry, shape, legal, komi, seen):
     """What the movers of all games see, into `seen` [B, PLANES, H · W]."""
     n, s = shape[STRIP], shape[STRIDE]
     for game in range(np.uint64(len(u))):
@@ -617,7 +617,7 @@ def planes_all(u, i, geometry, shape, legal, komi, seen):  # type: ignore[no-unt
 
 
 @jitted
-def roll(k, n):  # type: ignore[no-untyped-def]
+def roll(k, n):
     """A game's next random word (xorshift64*, Vigna 2016)."""
     x = k[n + DICE]
     x ^= x >> np.uint64(12)
@@ -628,13 +628,13 @@ def roll(k, n):  # type: ignore[no-untyped-def]
 
 
 @jitted
-def below(word, bound):  # type: ignore[no-untyped-def]
+def below(word, bound):
     """A random number below `bound`, which is small, from a random word (Lemire 2019, without the correction)."""
     return ((word >> np.uint64(32)) * bound) >> np.uint64(32)
 
 
 @jitted
-def choose_all(k, shape, legal, actions):  # type: ignore[no-untyped-def]
+def choose_all(k, shape, legal, actions):
     """A random legal action for every game [B]; a pass only where there is no other."""
     n, area = shape[STRIP], shape[AREA]
     listed = np.empty(area + U1, np.uint16)
@@ -647,7 +647,7 @@ def choose_all(k, shape, legal, actions):  # type: ignore[no-untyped-def]
 
 
 @jitted
-def is_eye(u, n, s, p, mine):  # type: ignore[no-untyped-def]
+def is_eye(u, n, s, p, mine):
     """Whether an empty point is surrounded by stones of one's own, the corners as well as they need be."""
     edges = 0
     for q in (p - s, p - U1, p + U1, p + s):
@@ -664,7 +664,7 @@ def is_eye(u, n, s, p, mine):  # type: ignore[no-untyped-def]
 
 
 @jitted
-def playout(u, i, k, z, n, s, most):  # type: ignore[no-untyped-def]
+def playout(u, i, k, z, n, s, most):
     """Random moves from here that fill no simple eye, under simple ko and without suicide, until both pass."""
     played, passes = 0, 0
     while passes < 2 and played < most:
@@ -693,7 +693,7 @@ def playout(u, i, k, z, n, s, most):  # type: ignore[no-untyped-def]
 
 
 @jitted
-def may(u, i, n, s, p, mine):  # type: ignore[no-untyped-def]
+def may(u, i, n, s, p, mine):
     """Whether a stone on p would have a liberty, if need be by capture."""
     if u[at(OPEN, n, p)] != 0 or lives(u, i, n, s, p, mine):
         return True
@@ -705,7 +705,7 @@ def may(u, i, n, s, p, mine):  # type: ignore[no-untyped-def]
 
 
 @jitted
-def playouts(u, i, k, z, geometry, shape, count, margins):  # type: ignore[no-untyped-def]
+def playouts(u, i, k, z, geometry, shape, count, margins):
     """`count` playouts from the empty board in one game's rows; their margins, and how many moves all had."""
     n, s = shape[STRIP], shape[STRIDE]
     reached = np.empty(n, np.uint8)

@@ -7,7 +7,7 @@ terminate a game, the cap on its length truncates it; both are scored.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from gymnasium.spaces import Box, Discrete, MultiDiscrete
@@ -23,7 +23,7 @@ from sparring.envs.worlds import Array
 class GoVectorEnv(VectorEnv[Array, Array, Array]):
     """B games side by side; both colours are played by whoever steps it."""
 
-    metadata: ClassVar[dict[str, Any]] = {"autoreset_mode": AutoresetMode.SAME_STEP, "render_modes": []}
+    metadata = {"autoreset_mode": AutoresetMode.SAME_STEP, "render_modes": []}  # noqa: RUF012 - as Gymnasium has it
 
     def __init__(self, num_envs: int, rules: Rules | None = None, observe: bool = True) -> None:
         """`observe` False leaves the planes out: observations are then empty arrays.

@@ -8,7 +8,7 @@ in the eyes of whoever made the step. Two passes terminate a game, the cap on it
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import gymnasium
 import numpy as np
@@ -36,7 +36,7 @@ OPPONENTS: dict[str, Opponent | None] = {"random": at_random, "none": None}
 class GoEnv(gymnasium.Env[Array, int]):
     """One game at a time."""
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["ansi", "rgb_array", "human"], "render_fps": 2}
+    metadata = {"render_modes": ["ansi", "rgb_array", "human"], "render_fps": 2}  # noqa: RUF012 - as Gymnasium has it
 
     def __init__(
         self,
