@@ -165,6 +165,8 @@ def test_handicap_stones_stand_before_white_moves():
         position = go_oracle.play(position, action)
     with pytest.raises(BadInputError, match="not different points"):
         Board(rules_, handicap=[3, 3])
+    with pytest.raises(BadInputError, match="leave some of them no liberty"):
+        Board(Rules(2, 2), handicap=[0, 1, 2, 3])
 
 
 def test_rules_have_names():

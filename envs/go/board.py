@@ -34,6 +34,8 @@ class Board:
             kernels.set_up(
                 *self._rows, self.table.z, self.table.geometry, self.table.shape, np.array(handicap, np.uint16)
             )
+            if int((self.stones() == BLACK).sum()) < len(handicap):
+                raise BadInputError(f"handicap stones {list(handicap)} leave some of them no liberty")
         self.moves: list[int] = []
         for action in moves:
             self.play(action)

@@ -31,16 +31,14 @@ EMPTY, BLACK, WHITE, BORDER = np.uint16(0), np.uint16(1), np.uint16(2), np.uint1
 SIMPLE, POSITIONAL, SITUATIONAL = 0, 1, 2
 PLANES = 10
 
-U0, U1, U2, U3, U4 = (np.uint64(number) for number in range(5))
+U0, U1, U2 = (np.uint64(number) for number in range(3))
 
 # Of u: counters, then fields, each as long as the strip.
 FREE, CHAINS, MOVER, PASSES, BAN, PLIES, LAST, BEFORE, OVER, TAKEN, SEEN = (np.uint64(one) for one in range(11))
 COUNTERS = np.uint64(16)
 COLOUR, HEAD, NEXT, OPEN, EMPTIES, WHERE, HEADS, PLACE, MARK, SIZE = (np.uint64(field) for field in range(10))
 FIELDS = 10
-# Of i.
-LIBERTIES, SUM, SQUARES = U0, U1, U2
-SUMS = 3
+SUMS = 3  # of i: n, Σp, Σp²
 # Of k, after the chains' keys.
 HASH, DICE, FILTER = U0, U1, U2
 WORDS = 64
@@ -328,12 +326,12 @@ def mask(u, i, k, z, geometry, shape, legal):
         looked_up = superko and taken
         if marked != 0:
             u[at(MARK, n, p)] = np.uint16(0)
-            after ^= captives(u, i, k, n, s, p, theirs)
+            after ^= keys_around(u, i, k, n, s, p, theirs, True)
             looked_up = superko
         elif u[at(OPEN, n, p)] == 0 and not lives(u, i, n, s, p, mine):
             if not suicide:
                 continue
-            after = now ^ chained(u, k, n, s, p, mine)
+            after = now ^ keys_around(u, i, k, n, s, p, mine, False)
             looked_up = superko
         if p == np.uint64(u[BAN]) and not superko:
             continue
@@ -343,30 +341,14 @@ def mask(u, i, k, z, geometry, shape, legal):
 
 
 @jitted
-def captives(u, i, k, n, s, p, theirs):
-    """The keys of all enemy chains whose last liberty is p, in one XOR."""
+def keys_around(u, i, k, n, s, p, colour, dying):
+    """The keys of the chains of a colour around p, in one XOR; with `dying`, of those whose last liberty is p."""
     found = U0
     first, second, third = U0, U0, U0
     for q in (p - s, p - U1, p + U1, p + s):
-        if u[at(COLOUR, n, q)] == theirs:
+        if u[at(COLOUR, n, q)] == colour:
             head = np.uint64(u[at(HEAD, n, q)])
-            if head != first and head != second and head != third and in_atari(i, n, head):
-                found ^= k[head]
-                third = second
-                second = first
-                first = head
-    return found
-
-
-@jitted
-def chained(u, k, n, s, p, mine):
-    """The keys of all own chains around p, in one XOR."""
-    found = U0
-    first, second, third = U0, U0, U0
-    for q in (p - s, p - U1, p + U1, p + s):
-        if u[at(COLOUR, n, q)] == mine:
-            head = np.uint64(u[at(HEAD, n, q)])
-            if head != first and head != second and head != third:
+            if head != first and head != second and head != third and (not dying or in_atari(i, n, head)):
                 found ^= k[head]
                 third = second
                 second = first

@@ -17,9 +17,9 @@ from math import inf
 from typing import Literal
 
 from sparring.envs.errors import BadInputError, UnknownNameError, check_ranges
+from sparring.envs.go.coordinates import LARGEST
 
 Ko = Literal["simple", "positional", "situational"]
-LARGEST = 19
 SHORTEST_CAP = 16  # plies
 
 
