@@ -171,7 +171,7 @@ PRESETS = {
             Schedule(steps=3_500_000, save_every=100, games=100),
             replace(SPACE_INVADERS, worlds=16),
             learning_rate=5e-4,
-            anneal_from=0.6,  # with a rate that fell from the start, the last quarter of the hour taught nothing
+            anneal_from=0.6,  # where rate and clip fell from the start, the last quarter taught nothing (seed 0)
             epochs=3,
             minibatches=8,
         ),

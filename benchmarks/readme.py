@@ -178,7 +178,7 @@ def mixture(result: dict[str, Any]) -> list[str]:
     return [
         f"**{protocol['data']}**: {seeds} seeds, {protocol['rounds']:,} rounds, {protocol['samples']:,} samples of the "
         "last checkpoint; means over seeds with 95 % intervals; the same networks, optimisers and average for all. "
-        "Published, with other networks and forty times as many rounds: "
+        "Published, with other networks and 400,000 rounds: "
         + ", ".join(f"{name.replace('_', ' ')} {told['value']}" for name, told in result["published"].items())
         + " (Lin et al. 2018).",
         "",

@@ -5,6 +5,8 @@ training, no sticky actions. The steps are those that take about an hour on the 
 they are fixed, and how long they really took is in the record. Every seed needs its hour, so there are few; the
 interval of `score` is therefore over games, stratified by seed, and says nothing of other seeds.
 
+Seed 0 is not among them: the preset was changed after seeing what an earlier one had scored there (616 points).
+
 The runs are a sweep in FOLDER; what is complete is left alone, so a stopped benchmark goes on.
 """
 
@@ -72,7 +74,7 @@ def draw(runs: dict[int, RunFolder], figures: dict[str, Any], title: str, path: 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--algorithm", default="ppo", help=f"one that has a preset {PRESET}")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[2, 3])
     parser.add_argument("--runs", type=Path, default=Path("runs/space_invaders_cpu_hour"), help="folder of all runs")
     options = parser.parse_args()
     words = ["--preset", PRESET, "--games", "100"]
