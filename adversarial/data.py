@@ -130,11 +130,6 @@ class Stacked:
         return (3, *self.of.shape[1:])
 
     @property
-    def train(self) -> Labelled:
-        """As many triples as there are images."""
-        return self.sample(torch.Generator().manual_seed(0), len(self.of.train.x))
-
-    @property
     def held_out(self) -> Labelled:
         """As many triples as there are images held out."""
         return stacked(self.of.held_out, torch.Generator().manual_seed(0), len(self.of.held_out.x))

@@ -210,6 +210,11 @@ class RunFolder:
             yield
 
 
+def known_by(row: Row) -> str:
+    """The name of an evaluation's first metric in a row; empty where there was none."""
+    return next((name for name in row if name.startswith(EVALUATION)), "")
+
+
 def summaries(runs: Path) -> Iterator[tuple[str, str, str, str, str]]:
     """(path, algorithm, steps, last evaluation's score, time of the last save) of each run below a folder."""
     for config in sorted([*runs.glob("*/config.json"), *runs.glob("*/seed-*/config.json")]):  # those of sweeps too
@@ -222,10 +227,7 @@ def summaries(runs: Path) -> Iterator[tuple[str, str, str, str, str]]:
 def _summary(folder: RunFolder) -> tuple[str, str, str, str, str]:
     rows, record = list(folder.rows()), folder.record
     step, wanted = rows[-1]["step"] if rows else 0, record["config"]["schedule"]["steps"]
-    known = [
-        value for row in rows for value in [value for name, value in row.items() if name.startswith(EVALUATION)][:1]
-    ]
-    score = f"{known[-1]:.4g}" if known else ""
+    score = next((f"{row[name]:.4g}" for row in reversed(rows) if (name := known_by(row))), "")
     saved = max(path.stat().st_mtime for path in (folder.path / "config.json", *folder.checkpoints))
     when = f"{datetime.datetime.fromtimestamp(saved):%Y-%m-%d %H:%M}"
     return str(folder.path), str(record["algorithm"]), f"{step:,} of {wanted:,}", score, when

@@ -14,7 +14,7 @@ from rich.table import Table
 from sparring.agents import statistics
 from sparring.agents.statistics import Scores
 from sparring.runners import report
-from sparring.runners.folder import EVALUATION
+from sparring.runners.folder import EVALUATION, known_by
 from sparring.runners.report import SMOOTH, interval, named, protocol_line, running_mean
 
 POINTS = 200  # of a curve
@@ -82,11 +82,6 @@ def curve(rows: Iterable[Mapping[str, Any]]) -> tuple[Scores, Scores]:
     ended = np.cumsum([len(row.get("game/score", [])) for row in rows])
     means = np.append(running_mean(sample), np.nan)  # the last one is what index −1 finds: nothing has ended
     return np.array([row["step"] for row in rows], float), means[ended - 1]
-
-
-def known_by(row: Mapping[str, Any]) -> str:
-    """The name of an evaluation's first metric in a row; empty where there was none."""
-    return next((name for name in row if name.startswith(EVALUATION)), "")
 
 
 def curves(runs: Mapping[str, Iterable[Mapping[str, Any]]], path: Path, title: str) -> None:

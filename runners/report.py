@@ -14,7 +14,7 @@ from rich.table import Table
 
 from sparring.agents.protocol import Evaluation
 from sparring.agents.statistics import Scores
-from sparring.runners.folder import EVALUATION, RunFolder
+from sparring.runners.folder import EVALUATION, RunFolder, known_by
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -82,7 +82,7 @@ def curve(folder: RunFolder, title: str) -> Path | None:
     None where there is nothing to draw yet.
     """
     rows = list(folder.rows())
-    judged = [row for row in rows if any(name.startswith(EVALUATION) for name in row)]
+    judged = [row for row in rows if known_by(row)]
     games = any(row.get("game/score") for row in rows)
     if not games and not judged:
         return None
