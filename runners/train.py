@@ -81,17 +81,20 @@ def train(
         folder.log(row, seconds)
         tracker.log(row, seconds)
 
-    update = folder.restore(parts)
-    if update is None:
-        update = 0
+    def judge(clock: Clock) -> Evaluation:
+        judged = evaluate(algorithm, watch=watch)
+        folder.keep(update, judged)
+        clock.lap("evaluating")
+        return judged
+
+    begun = folder.restore(parts)
+    update = begun or 0
+    if begun is None:
         folder.rewind(-1)
         source.reset(seed_at(run, update))
         if run.evaluate_every:  # what there is before anything is learned
             clock = Clock()
-            untrained = evaluate(algorithm, watch=watch)
-            folder.keep(update, untrained)
-            clock.lap("evaluating")
-            log({"update": update, "step": 0, **told(untrained)}, clock.seconds)
+            log({"update": update, "step": 0, **told(judge(clock))}, clock.seconds)
         folder.save(update, parts)
     folder.rewind(update)
     evaluation = evaluate(algorithm, watch=watch) if update == run.updates else None
@@ -107,10 +110,8 @@ def train(
         last = update == run.updates
         if last or due(update, every=run.evaluate_every):
             with _diverging(update, folder):
-                evaluation = evaluate(algorithm, watch=watch)
-            folder.keep(update, evaluation)
+                evaluation = judge(clock)
             row |= told(evaluation)
-            clock.lap("evaluating")
         log(row, clock.seconds | source.report().seconds)
         regular, stopping = last or due(update, every=run.save_every), stop()
         if regular:
