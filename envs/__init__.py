@@ -7,6 +7,8 @@ this package registers our own worlds with Gymnasium, so `gym.make("sparring.env
 anywhere.
 """
 
+from sparring.envs.go import register_go
 from sparring.envs.probes import register_probes
 
 register_probes()
+register_go()

@@ -3,6 +3,7 @@ parallel tests stall each other.
 """
 
 import os
+import shutil
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
@@ -18,3 +19,12 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def gnu_go():
+    """The path of GNU Go, a Debian package that lies where no user's PATH leads."""
+    found = shutil.which("gnugo", path=f"{os.environ.get('PATH', os.defpath)}:/usr/games")
+    if found is None:
+        pytest.skip("GNU Go is not installed (apt-get install gnugo)")
+    return found

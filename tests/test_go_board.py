@@ -170,10 +170,10 @@ def test_handicap_stones_stand_before_white_moves():
 
 
 def test_rules_have_names():
-    assert rules.named("chinese", (7, 9)) == Rules(7, 9, "positional", False, 7.5)
-    assert rules.named("aga", 5, komi=0).komi == 0
+    assert rules.chosen("chinese", (7, 9)) == Rules(7, 9, "positional", False, 7.5)
+    assert rules.chosen("aga", 5, komi=0).komi == 0
     with pytest.raises(UnknownNameError, match="no rules is called 'japanese'"):
-        rules.named("japanese")
+        rules.chosen("japanese")
     with pytest.raises(BadInputError, match="height is 20; it must be between 1 and 19"):
         Rules(20, 19)
     with pytest.raises(BadInputError, match="komi is nan"):

@@ -3,7 +3,6 @@
 import os
 import re
 import shlex
-import shutil
 import signal
 import sys
 import threading
@@ -414,14 +413,12 @@ def test_a_program_that_will_not_quit_is_killed_with_all_that_it_started(opened,
 
 # GNU Go
 
-GNU_GO = shutil.which("gnugo", path=f"{os.environ.get('PATH', os.defpath)}:/usr/games")
 RULES = "--mode gtp --chinese-rules --positional-superko --forbid-suicide --capture-all-dead --level 1 --never-resign"
-needs_gnu_go = pytest.mark.skipif(GNU_GO is None, reason="GNU Go is not installed (apt-get install gnugo)")
 
 
 @pytest.fixture
-def gnu_go():
-    with Program(f"{GNU_GO} {RULES}") as program:
+def program(gnu_go):
+    with Program(f"{gnu_go} {RULES}") as program:
         program.boardsize((9, 9))
         program.clear_board()
         program.komi(7.0)
@@ -432,52 +429,47 @@ def stones(program, colour, size):
     return {from_vertex(name, size) for name in program.send(f"list_stones {colour}").split()}
 
 
-@needs_gnu_go
-def test_gnu_go_introduces_itself(gnu_go):
-    assert gnu_go.name == "GNU Go"
-    assert {"genmove", "play", "undo", "final_score", "all_legal"} <= gnu_go.commands
+def test_gnu_go_introduces_itself(program):
+    assert program.name == "GNU Go"
+    assert {"genmove", "play", "undo", "final_score", "all_legal"} <= program.commands
 
 
-@needs_gnu_go
-def test_gnu_go_puts_a_stone_where_we_say(gnu_go):
-    gnu_go.play("B", 2 * 9 + 8)
-    assert gnu_go.send("list_stones black") == "J7"
-    assert gnu_go.all_legal("W") == set(range(81)) - {26}
-    gnu_go.undo()
-    assert gnu_go.all_legal("W") == set(range(81))
+def test_gnu_go_puts_a_stone_where_we_say(program):
+    program.play("B", 2 * 9 + 8)
+    assert program.send("list_stones black") == "J7"
+    assert program.all_legal("W") == set(range(81)) - {26}
+    program.undo()
+    assert program.all_legal("W") == set(range(81))
 
 
-@needs_gnu_go
-def test_gnu_go_refuses_what_is_illegal_and_goes_on(gnu_go):
-    gnu_go.play("B", 40)
+def test_gnu_go_refuses_what_is_illegal_and_goes_on(program):
+    program.play("B", 40)
     with pytest.raises(RefusedError, match="asked 'play white E5', refused: illegal move"):
-        gnu_go.play("W", 40)
+        program.play("W", 40)
     with pytest.raises(RefusedError, match="asked 'no_such_command', refused: unknown command"):
-        gnu_go.send("no_such_command")
-    assert stones(gnu_go, "black", (9, 9)) == {40}
+        program.send("no_such_command")
+    assert stones(program, "black", (9, 9)) == {40}
 
 
-@needs_gnu_go
-def test_gnu_go_plays_a_game_against_itself_to_the_end(gnu_go):
+def test_gnu_go_plays_a_game_against_itself_to_the_end(program):
     """On five lines Black opens in the centre and takes the whole board, which is the solved value."""
-    gnu_go.boardsize((5, 5))
-    gnu_go.clear_board()
-    gnu_go.komi(0.5)
+    program.boardsize((5, 5))
+    program.clear_board()
+    program.komi(0.5)
     moves = []
     while moves[-2:] != [25, 25]:
-        legal = gnu_go.all_legal("BW"[len(moves) % 2])
-        moves.append(gnu_go.genmove("BW"[len(moves) % 2]))
+        legal = program.all_legal("BW"[len(moves) % 2])
+        moves.append(program.genmove("BW"[len(moves) % 2]))
         assert moves[-1] in {*legal, 25}
     assert moves[0] == 12
-    assert gnu_go.final_score() == 24.5
+    assert program.final_score() == 24.5
 
 
-@needs_gnu_go
-def test_gnu_go_sees_the_game_that_we_wrote(gnu_go, tmp_path):
+def test_gnu_go_sees_the_game_that_we_wrote(program, tmp_path):
     plies = (Ply("B", 40), Ply("W", 3), Ply("B", 81), Ply("W", 77, "a ] and a \\"))
     game = Game((9, 9), plies, komi=5.5, black_stones=(0, 8, 10), white_stones=(72,), comment="[;(B[aa\\]")
     sgf.save(game, tmp_path / "game.sgf")
-    assert gnu_go.send(f"loadsgf {tmp_path / 'game.sgf'}") == "black"
-    assert stones(gnu_go, "black", (9, 9)) == {0, 8, 10, 40}
-    assert stones(gnu_go, "white", (9, 9)) == {72, 3, 77}
-    assert float(gnu_go.send("get_komi")) == 5.5
+    assert program.send(f"loadsgf {tmp_path / 'game.sgf'}") == "black"
+    assert stones(program, "black", (9, 9)) == {0, 8, 10, 40}
+    assert stones(program, "white", (9, 9)) == {72, 3, 77}
+    assert float(program.send("get_komi")) == 5.5

@@ -9,7 +9,6 @@ import itertools
 import json
 import random
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -21,10 +20,8 @@ import go_oracle as go
 from go_oracle import BLACK, EMPTY, WHITE, Rules, drawn, legal, marks, play, shown
 
 SHARED = Path(__file__).parents[2] / "shared" / "data" / "go"
-GNUGO = shutil.which("gnugo") or shutil.which("/usr/games/gnugo")
 
 needs_games = pytest.mark.skipif(not SHARED.is_dir(), reason="the Go records are not in ../shared/data/go")
-needs_gnugo = pytest.mark.skipif(GNUGO is None, reason="GNU Go is not installed: apt-get install gnugo")
 
 RULES = {  # in the order of PERFT's rows
     "PSK, suicide": ("positional", True),
@@ -953,19 +950,18 @@ def barred_by_ko(position):
     return [point for point in points if go.why_illegal(position, point) == f"{position.rules.ko} ko"]
 
 
-def gnugo(commands, *options):
-    """GNU Go's answers."""
+def answers_of(gnu_go, commands, *options):
+    """What it says to each."""
     lines = "".join(f"{command}\n" for command in [*commands, "quit"])
     done = subprocess.run(
-        [GNUGO, "--mode", "gtp", *options], input=lines, capture_output=True, text=True, timeout=300, check=True
+        [gnu_go, "--mode", "gtp", *options], input=lines, capture_output=True, text=True, timeout=300, check=True
     )
     return done.stdout.split("\n\n")[: len(commands)]
 
 
-@needs_gnugo
 @pytest.mark.parametrize("name", ["PSK", "SSK"])
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 5])
-def test_gnu_go_plays_the_same(size, name):
+def test_gnu_go_plays_the_same(gnu_go, size, name):
     law = rules((size, size), name)
     asked = []  # (command, what GNU Go should say)
     barred = 0
@@ -981,7 +977,7 @@ def test_gnu_go_plays_the_same(size, name):
             asked += [(command, {vertex_of(law, point) for point in points}) for command, points in at.items()]
             asked.append((f"play {colour} {vertex_of(law, action)}", set()))
             barred += len(barred_by_ko(position))
-    answers = gnugo([command for command, _ in asked], f"--{law.ko}-superko", "--forbid-suicide")
+    answers = answers_of(gnu_go, [command for command, _ in asked], f"--{law.ko}-superko", "--forbid-suicide")
     for (command, wanted), answer in zip(asked, answers, strict=True):
         assert (answer[0], set(answer[1:].split())) == ("=", wanted), command
     assert barred >= 10 or size == 1

@@ -99,7 +99,7 @@ def test_words_that_mean_nothing_are_refused():
     "rules", [Rules(4, 4, komi=0.5), Rules(3, 5, "situational", True), Rules(5, 5, "simple", cap=30)]
 )
 def test_many_games_are_what_each_alone_would_be(rules):
-    worlds = GoVectorEnv(6, rules)
+    worlds = GoVectorEnv(6, rules=rules)
     boards = [Board(rules) for _ in range(6)]
     seen, info = worlds.reset()
     dice = np.random.default_rng(0)
@@ -128,7 +128,7 @@ def test_many_games_are_what_each_alone_would_be(rules):
 
 
 def test_a_batch_with_an_illegal_move_plays_nothing():
-    worlds = GoVectorEnv(3, Rules(3, 3))
+    worlds = GoVectorEnv(3, 3)
     worlds.reset()
     worlds.step(np.array([4, 4, 4]))
     before = worlds.table.u.copy()

@@ -14,8 +14,9 @@ from pettingzoo import AECEnv
 from pettingzoo.utils.agent_selector import AgentSelector
 
 from sparring.envs.errors import BadInputError
-from sparring.envs.go import kernels, picture, rules
+from sparring.envs.go import kernels, picture
 from sparring.envs.go.board import BLACK, Board
+from sparring.envs.go.rules import Rules, chosen
 from sparring.envs.worlds import Array
 
 AGENTS = ("black_0", "white_0")
@@ -33,8 +34,8 @@ class GoAEC(AECEnv):  # type: ignore[misc]
 
     def __init__(
         self,
-        size: int | tuple[int, int] = 9,
-        rules_name: str = "tromp-taylor",
+        size: int | tuple[int, int] | None = None,
+        rules: str | Rules = "tromp-taylor",
         komi: float | None = None,
         render_mode: str | None = None,
     ) -> None:
@@ -47,7 +48,7 @@ class GoAEC(AECEnv):  # type: ignore[misc]
         super().__init__()
         if render_mode not in (None, *self.metadata["render_modes"]):
             raise BadInputError(f"render_mode is {render_mode!r}; it can be {', '.join(self.metadata['render_modes'])}")
-        self.rules = rules.named(rules_name, size, komi)
+        self.rules = chosen(rules, size, komi)
         self.render_mode = render_mode
         self.possible_agents = list(AGENTS)
         area = self.rules.area

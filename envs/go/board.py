@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any, Self
 
 import numpy as np
 
 from sparring.envs.errors import BadInputError
 from sparring.envs.go import kernels, table
-from sparring.envs.go.coordinates import COLUMNS, vertex
-from sparring.envs.go.rules import Rules
+from sparring.envs.go.coordinates import COLUMNS, Colour, vertex
+from sparring.envs.go.record import Game, Ply
+from sparring.envs.go.rules import Rules, chosen
 from sparring.envs.worlds import Array
 
 BLACK, WHITE = int(kernels.BLACK), int(kernels.WHITE)
 SIGNS = "·XO"
 COLOURS = {BLACK: "black", WHITE: "white"}
+LETTERS: dict[int, Colour] = {BLACK: "B", WHITE: "W"}
 
 
 class Board:
@@ -36,9 +39,26 @@ class Board:
             )
             if int((self.stones() == BLACK).sum()) < len(handicap):
                 raise BadInputError(f"handicap stones {list(handicap)} leave some of them no liberty")
+        self.handicap = tuple(handicap)
         self.moves: list[int] = []
         for action in moves:
             self.play(action)
+
+    @classmethod
+    def of(cls, game: Game, rules: Rules) -> Self:
+        """Where a recorded game ended, on its board and with its komi, if it records one; the rest are `rules`.
+
+        Raises:
+            BadInputError: it sets up white stones, a player moves twice running, or a move is not legal.
+        """
+        if game.white_stones:
+            raise BadInputError(f"the game sets up {len(game.white_stones)} white stones; only black ones can be given")
+        board = cls(chosen(rules, game.size, game.komi), handicap=game.black_stones)
+        for number, ply in enumerate(game.plies, 1):
+            if ply.colour != board.turn:
+                raise BadInputError(f"move {number} is {ply.colour}'s, and it is {board.turn}'s turn")
+            board.play(ply.move)
+        return board
 
     @property
     def _rows(self) -> tuple[Array, Array, Array]:
@@ -50,9 +70,40 @@ class Board:
         return int(self.table.u[0, kernels.MOVER])
 
     @property
+    def turn(self) -> Colour:
+        """Who is to move, by its letter."""
+        return LETTERS[self.to_move]
+
+    @property
+    def plies(self) -> tuple[Ply, ...]:
+        """The moves and who made them."""
+        first = bool(self.handicap)
+        return tuple(Ply("BW"[(number + first) % 2], move) for number, move in enumerate(self.moves))  # type: ignore[arg-type]
+
+    def record(self, **told: Any) -> Game:
+        """The game so far; `told` are other fields of it, such as black="ours" or a rules' name."""
+        rules, margin = self.rules, self.margin()
+        result = f"{'B' if margin > 0 else 'W'}+{abs(margin):g}" if margin else "0"
+        return Game(
+            **{
+                "size": (rules.height, rules.width),
+                "plies": self.plies,
+                "komi": rules.komi,
+                "result": result if self.over else "",
+                "handicap": len(self.handicap),
+                "black_stones": self.handicap,
+                **told,
+            }
+        )
+
+    @property
     def over(self) -> str:
         """How the game ended: "passes", "cap", or "" while it goes on."""
         return ("", "passes", "cap")[int(self.table.u[0, kernels.OVER])]
+
+    def allows(self, action: int) -> bool:
+        """Whether an action is legal now; one that does not exist is not."""
+        return 0 <= action <= self.rules.area and bool(self.legal()[action])
 
     def legal(self) -> Array:
         """[H · W + 1] bool; nothing is legal in a game that is over."""
@@ -70,7 +121,7 @@ class Board:
             raise BadInputError(
                 f"the game is over ({self.over}) after {len(self.moves)} moves; there is no move {action}"
             )
-        if not 0 <= action <= self.rules.area or not self.legal()[action]:
+        if not self.allows(action):
             size = (self.rules.height, self.rules.width)
             named = vertex(action, size) if 0 <= action <= self.rules.area else "nowhere"
             raise BadInputError(

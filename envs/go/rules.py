@@ -65,15 +65,20 @@ PRESETS = {
 }
 
 
-def named(name: str, size: int | tuple[int, int] = 9, komi: float | None = None) -> Rules:
-    """A preset on a board of that size: N, or (rows, columns).
+def chosen(
+    rules: str | Rules = "tromp-taylor", size: int | tuple[int, int] | None = None, komi: float | None = None
+) -> Rules:
+    """Rules, or the preset of that name, on a board of that size (N, or rows and columns) and with that komi, if given.
 
     Raises:
         UnknownNameError: nothing is called so.
         BadInputError: the size or komi cannot be.
     """
-    if name not in PRESETS:
-        raise UnknownNameError("rules", name, PRESETS)
-    height, width = (size, size) if isinstance(size, int) else size
-    rules = replace(PRESETS[name], height=height, width=width)
+    if isinstance(rules, str):
+        if rules not in PRESETS:
+            raise UnknownNameError("rules", rules, PRESETS)
+        rules = PRESETS[rules]
+    if size is not None:
+        height, width = (size, size) if isinstance(size, int) else size
+        rules = replace(rules, height=height, width=width)
     return rules if komi is None else replace(rules, komi=komi)

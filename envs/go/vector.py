@@ -16,7 +16,7 @@ from gymnasium.vector.utils import batch_space
 
 from sparring.envs.errors import BadInputError, check_ranges
 from sparring.envs.go import kernels, table
-from sparring.envs.go.rules import Rules
+from sparring.envs.go.rules import Rules, chosen
 from sparring.envs.worlds import Array
 
 
@@ -25,15 +25,23 @@ class GoVectorEnv(VectorEnv[Array, Array, Array]):
 
     metadata = {"autoreset_mode": AutoresetMode.SAME_STEP, "render_modes": []}  # noqa: RUF012 - as Gymnasium has it
 
-    def __init__(self, num_envs: int, rules: Rules | None = None, observe: bool = True) -> None:
-        """`observe` False leaves the planes out: observations are then empty arrays.
+    def __init__(
+        self,
+        num_envs: int,
+        size: int | tuple[int, int] | None = None,
+        rules: str | Rules = "tromp-taylor",
+        komi: float | None = None,
+        observe: bool = True,
+    ) -> None:
+        """Size, rules and komi are `world.GoEnv`'s; `observe` False leaves the planes out: observations are then empty.
 
         Raises:
-            BadInputError: there is no game.
+            UnknownNameError: there are no such rules.
+            BadInputError: there is no game, or the size or komi cannot be.
         """
         self.num_envs = num_envs
         check_ranges(self, num_envs=(1, 2**31))
-        self.rules = rules or Rules()
+        self.rules = chosen(rules, size, komi)
         self.observe = observe
         area = self.rules.area
         planes = (kernels.PLANES, self.rules.height, self.rules.width) if observe else (0,)

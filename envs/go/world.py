@@ -7,30 +7,20 @@ in the eyes of whoever made the step. Two passes terminate a game, the cap on it
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Literal
 
 import gymnasium
 import numpy as np
 from gymnasium.spaces import Box, Discrete
 
-from sparring.envs.errors import BadInputError, UnknownNameError
-from sparring.envs.go import kernels, picture, rules
-from sparring.envs.go.board import BLACK, COLOURS, WHITE, Board
-from sparring.envs.go.rules import Rules
+from sparring.envs.errors import BadInputError
+from sparring.envs.go import kernels, opponents, picture
+from sparring.envs.go.board import BLACK, COLOURS, Board
+from sparring.envs.go.opponents import Engine, Opponent
+from sparring.envs.go.rules import Rules, chosen
 from sparring.envs.worlds import Array
 
-Opponent = Callable[[Board, np.random.Generator], int]
-"""chooses the mover's action"""
 Colour = Literal["black", "white", "random"]
-
-
-def at_random(board: Board, dice: np.random.Generator) -> int:
-    """Any legal action, passes among them."""
-    return int(dice.choice(np.flatnonzero(board.legal())))
-
-
-OPPONENTS: dict[str, Opponent | None] = {"random": at_random, "none": None}
 
 
 class GoEnv(gymnasium.Env[Array, int]):
@@ -40,8 +30,8 @@ class GoEnv(gymnasium.Env[Array, int]):
 
     def __init__(
         self,
-        size: int | tuple[int, int] = 9,
-        rules_name: str = "tromp-taylor",
+        size: int | tuple[int, int] | None = None,
+        rules: str | Rules = "tromp-taylor",
         komi: float | None = None,
         opponent: str | Opponent = "random",
         colour: Colour = "black",
@@ -51,66 +41,61 @@ class GoEnv(gymnasium.Env[Array, int]):
         """Set up a board.
 
         Args:
-            size: N for N × N, or (rows, columns).
-            rules_name: a preset of `rules`.
-            komi: in place of the preset's.
-            opponent: "random", "none" (every step is the move of whoever is to move), or a function of the board and
-                a random generator.
+            size: N for N × N, or (rows, columns); a preset's is 9.
+            rules: a preset of the module `rules`, or rules of one's own.
+            komi: in place of theirs.
+            opponent: "random"; "none" (every step is the move of whoever is to move); "gtp:COMMAND", a program that
+                speaks GTP and is closed with the world; or a function of the board and a random generator, which
+                resigns by None.
             colour: the agent's; "random" draws it anew for each game.
-            illegal: what an illegal move does: it loses the game, as Gymnasium has no action without a result, or it
-                raises a BadInputError and plays nothing.
+            illegal: what an illegal move does, the opponent's too: it loses the game, as Gymnasium has no action
+                without a result, or it raises a BadInputError and plays nothing.
             render_mode: "ansi" is text, "rgb_array" a picture, "human" a window.
 
         Raises:
             UnknownNameError: there are no such rules, or no such opponent.
-            BadInputError: the size, komi or colour cannot be.
+            BadInputError: the size, komi, colour or mode cannot be, or a program cannot be started.
         """
-        self.rules: Rules = rules.named(rules_name, size, komi)
-        if isinstance(opponent, str) and opponent not in OPPONENTS:
-            raise UnknownNameError("opponent", opponent, OPPONENTS)
+        self.rules = chosen(rules, size, komi)
         if colour not in ("black", "white", "random"):
             raise BadInputError(f"colour is {colour!r}; it can be black, white or random")
         if render_mode not in (None, *self.metadata["render_modes"]):
             raise BadInputError(f"render_mode is {render_mode!r}; it can be {', '.join(self.metadata['render_modes'])}")
-        self.opponent = OPPONENTS[opponent] if isinstance(opponent, str) else opponent
         self.colour = colour
         self.illegal = illegal
         self.render_mode = render_mode
         self.observation_space = Box(0, 255, (kernels.PLANES, self.rules.height, self.rules.width), np.uint8)
         self.action_space = Discrete(self.rules.area + 1)  # type: ignore[assignment]
         self.board = Board(self.rules)
-        self.mine = BLACK
+        self.given_up: dict[str, Any] = {}  # how whoever is to move lost before the end
         self.window: Any = None
+        self.opponent = opponents.called(opponent) if isinstance(opponent, str) else opponent
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Array, dict[str, Any]]:
         """An empty board; where the agent is white, the opponent has moved."""
         super().reset(seed=seed)
-        self.board = Board(self.rules)
-        chosen = COLOURS[int(self.np_random.integers(1, 3))] if self.colour == "random" else self.colour
-        self.mine = BLACK if chosen == "black" else WHITE
-        if self.opponent is not None and self.mine == WHITE:
-            self.board.play(self.opponent(self.board, self.np_random))
-        return self._seen(), self._info()
+        self.board, self.given_up = Board(self.rules), {}
+        colour = COLOURS[int(self.np_random.integers(1, 3))] if self.colour == "random" else self.colour
+        if self.opponent is not None and colour == "white":
+            self._move(self.opponent(self.board, self.np_random))
+        return self.board.planes(), self._info()
 
     def step(self, action: int) -> tuple[Array, float, bool, bool, dict[str, Any]]:
         """The agent's move, and the opponent's answer.
 
         Raises:
-            BadInputError: the move is not legal, and `illegal` raises; nothing is played.
+            BadInputError: the game is over; or the move is not legal, and `illegal` raises. Nothing is played.
+            GtpError: a program refuses a move, or does not answer.
         """
         mover = self.board.to_move
-        if self.illegal == "loses" and not self.board.over and not self.board.legal()[int(action)]:
-            return self._seen(), -1.0, True, False, {**self._info(), "illegal": int(action)}
-        self.board.play(int(action))
-        if self.opponent is not None and not self.board.over:
-            self.board.play(self.opponent(self.board, self.np_random))
-        over = self.board.over
-        reward = 0.0
-        if over:
-            reward = float(np.sign(self.board.margin())) * (1 if mover == BLACK else -1)
+        self._move(int(action))
+        if self.opponent is not None and not self._over:
+            self._move(self.opponent(self.board, self.np_random))
+        reward = self._result() * (1.0 if mover == BLACK else -1.0) if self._over else 0.0
         if self.render_mode == "human":
             self.render()
-        return self._seen(), reward, over == "passes", over == "cap", self._info()
+        terminated = self.board.over == "passes" or bool(self.given_up)
+        return self.board.planes(), reward, terminated, self.board.over == "cap", self._info()
 
     def action_masks(self) -> Array:
         """What is legal [H · W + 1] bool, as sb3-contrib asks for it."""
@@ -127,19 +112,40 @@ class GoEnv(gymnasium.Env[Array, int]):
         return None
 
     def close(self) -> None:
-        """Close the window, if there is one."""
+        """Close the window and end the program, if there are any."""
+        if isinstance(self.opponent, Engine):
+            self.opponent.close()
         if self.window is not None:
             import pygame
 
             pygame.display.quit()
             self.window = None
 
-    def _seen(self) -> Array:
-        return self.board.planes()
+    @property
+    def _over(self) -> bool:
+        return bool(self.board.over or self.given_up)
+
+    def _move(self, action: int | None) -> None:
+        """Of whoever is to move."""
+        if self.given_up:
+            raise BadInputError(f"the game is over ({self.given_up}); reset begins another")
+        if action is None:
+            self.given_up = {"resigned": COLOURS[self.board.to_move]}
+        elif self.illegal == "loses" and not self.board.over and not self.board.allows(action):
+            self.given_up = {"illegal": action}
+        else:
+            self.board.play(action)
+
+    def _result(self) -> float:
+        """1 if black has won, −1 if white has, 0 if nobody."""
+        if self.given_up:
+            return -1.0 if self.board.to_move == BLACK else 1.0
+        return float(np.sign(self.board.margin()))
 
     def _info(self) -> dict[str, Any]:
         margin = {"margin": self.board.margin()} if self.board.over else {}
-        return {"action_mask": self.board.legal().astype(np.int8), "to_move": self.board.to_move, **margin}
+        mask = self.board.legal().astype(np.int8)
+        return {"action_mask": mask, "to_move": self.board.to_move, **margin, **self.given_up}
 
     def _show(self, pixels: Array) -> None:
         import pygame  # comes with gymnasium[classic-control]
