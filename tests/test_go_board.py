@@ -1,8 +1,11 @@
 """The fast board against the slow one, and against tables that others published."""
 
+import csv
 import dataclasses
 import random
+from pathlib import Path
 
+import numba
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,8 +13,9 @@ from hypothesis import strategies as st
 
 import go_oracle
 from sparring.envs.errors import BadInputError, UnknownNameError
-from sparring.envs.go import kernels, rules, table
+from sparring.envs.go import kernels, rules, sgf, table
 from sparring.envs.go.board import BLACK, WHITE, Board
+from sparring.envs.go.gtp import Program
 from sparring.envs.go.rules import Rules
 
 KINDS = [
@@ -120,6 +124,150 @@ def test_perft_is_as_published(size, kind):
     ko, suicide = KINDS[kind]
     expected = [int(number) for number in PERFT[size, kind].split()]
     assert perft(Rules(*size, ko=ko, suicide=suicide, cap=1_000), len(expected)) == expected
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("ko", "suicide"), KINDS)
+def test_thousands_of_games_are_the_same_on_both_boards(ko, suicide):
+    dice = random.Random(f"{ko} {suicide}")
+    for seed in range(500):
+        law = Rules(dice.randint(1, 9), dice.randint(1, 9), ko=ko, suicide=suicide, cap=10_000)
+        side_by_side(law, seed, plies=min(4 * law.area, 160), pass_every=dice.randint(3, 60))
+
+
+@numba.njit
+def standing(height, width):
+    """How many of all 3 ** (H · W) boards have no chain without a liberty; by flood fill, stone after stone."""
+    area = height * width
+    board, stack, seen = np.zeros(area, np.int64), np.zeros(area, np.int64), np.zeros(area, np.int64)
+    count = 0
+    for code in range(3**area):
+        for point in range(area):
+            board[point] = code % 3
+            code //= 3
+        stands = True
+        seen[:] = 0
+        for start in range(area):
+            if board[start] == 0 or seen[start] or not stands:
+                continue
+            stack[0], high, free = start, 1, False
+            seen[start] = 1
+            while high:
+                high -= 1
+                row, column = divmod(stack[high], width)
+                for down, right in ((0, 1), (0, -1), (1, 0), (-1, 0)):
+                    if 0 <= row + down < height and 0 <= column + right < width:
+                        near = (row + down) * width + column + right
+                        if board[near] == 0:
+                            free = True
+                        elif board[near] == board[start] and not seen[near]:
+                            seen[near] = 1
+                            stack[high] = near
+                            high += 1
+            stands = free
+        count += stands
+    return count
+
+
+def reachable(rules_):
+    """Every board that legal moves from the empty one lead to, whoever is to move; without passes."""
+    found, front = {bytes(rules_.area)}, [Board(rules_)]
+    while front:
+        board = front.pop()
+        for mover in (BLACK, WHITE):
+            for action in range(rules_.area):
+                after = Board(rules_)
+                after.table.u[:], after.table.i[:], after.table.k[:] = board.table.u, board.table.i, board.table.k
+                after.table.u[0, int(kernels.MOVER)] = mover
+                if after.legal()[action]:
+                    after.play(action)
+                    if (seen := after.stones().tobytes()) not in found:
+                        found.add(seen)
+                        front.append(after)
+    return len(found)
+
+
+@pytest.mark.parametrize(("size", "count"), [((1, 4), 41), ((2, 2), 57), ((2, 3), 489)])
+def test_moves_lead_to_every_board_that_stands(size, count):
+    """Tromp's numbers of legal positions; with either player to move each is reached, captures and all."""
+    assert reachable(Rules(*size, ko="simple", suicide=True, cap=10_000)) == count == standing(*size)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("size", "count"), [((3, 3), 12_675), ((3, 4), 321_689), ((4, 4), 24_318_165)])
+def test_as_many_boards_stand_as_tromp_counts(size, count):
+    assert standing(*size) == count
+
+
+# ---------------------------------------------------------------------------------------------- other programs
+
+
+@pytest.mark.parametrize("law", [Rules(9, 9, "positional"), Rules(7, 7, "situational"), Rules(19, 19, "positional")])
+def test_gnu_go_finds_the_same_moves_legal(gnu_go, law):
+    """Game after game of random moves, at every ply: what may be played, and in the end the score."""
+    dice, barred = np.random.default_rng(law.area), 0
+    with Program(f"{gnu_go} --mode gtp --chinese-rules --forbid-suicide --{law.ko}-superko") as program:
+        program.boardsize((law.height, law.width))
+        for _ in range(max(3_000 // law.area, 3)):
+            program.clear_board()
+            board = Board(law)
+            while not board.over:
+                legal = np.flatnonzero(board.legal())[:-1]
+                assert program.all_legal(board.turn) == set(legal.tolist()), board
+                barred += int((board.stones().flatten()[board.legal()[:-1] == 0] == 0).sum())
+                action = int(dice.choice(legal)) if len(legal) else law.area
+                program.play(board.turn, action)
+                board.play(action)
+    assert barred > 20
+
+
+def test_open_spiel_finds_the_same_moves_legal():
+    """Simple ko without suicide, on nine lines, until a board recurs, which ends OpenSpiel's games and not ours."""
+    pyspiel = pytest.importorskip("pyspiel", reason="OpenSpiel is not installed")
+    game, dice, plies = pyspiel.load_game("go(board_size=9,komi=7.0)"), np.random.default_rng(0), 0
+    rows = np.arange(81).reshape(9, 9)[::-1].flatten()  # its rows count from below
+    for _ in range(60):
+        board, state = Board(Rules(9, 9, "simple", komi=7.0, cap=160)), game.new_initial_state()
+        while not board.over and not state.is_terminal():
+            theirs = np.zeros(82, bool)
+            theirs[[action if action == 81 else rows[action] for action in state.legal_actions()]] = True
+            np.testing.assert_array_equal(board.legal(), theirs)
+            action = int(dice.choice(np.flatnonzero(theirs)))
+            board.play(action)
+            state.apply_action(action if action == 81 else int(rows[action]))
+            plies += 1
+        if board.over == "passes":
+            assert state.returns()[0] == np.sign(board.margin())
+    assert plies > 5_000
+
+
+RECORDS = Path(__file__).parents[2] / "shared" / "data" / "go"
+
+
+def records():
+    path = RECORDS / "games.csv"
+    return list(csv.DictReader(path.read_text("utf-8").splitlines())) if path.is_file() else []
+
+
+@pytest.mark.skipif(not RECORDS.is_dir(), reason="the Go records are not in ../shared/data/go")
+def test_games_of_servers_and_olympiads_end_as_recorded():
+    """Read from their files, played on our board, counted by it."""
+    for record in records():
+        ko = "situational" if record["illegal_ssk"] == "0" else "positional"
+        game = sgf.parse((RECORDS / record["path"]).read_text("latin-1"))
+        plies = next(
+            (game.plies[: end + 2] for end in range(len(game.plies) - 1) if {81} == passes(game.plies[end : end + 2])),
+            game.plies,
+        )  # some played on after two passes
+        law = Rules(9, 9, ko, cap=1_000, komi=float(record["komi"]))
+        board = Board.of(dataclasses.replace(game, plies=plies, komi=law.komi), law)
+        assert board.areas()[0] - board.areas()[1] == int(record["area"]), record["path"]
+        margin = board.margin()
+        assert f"{'B' if margin > 0 else 'W' if margin else 'D'}+{abs(margin):g}" == record["area_result"]
+
+
+def passes(plies):
+    return {ply.move for ply in plies}
 
 
 # ---------------------------------------------------------------------------------------------- one board
