@@ -57,8 +57,9 @@ def write(
     seeds: Sequence[int],
     notes: str,
     published: Mapping[str, Any] | None = None,
+    packages: Sequence[str] = (),
 ) -> Path:
-    """Write a claim's result with the command, versions and hardware that it came from."""
+    """Write a claim's result with the command, versions (of these packages too) and hardware that it came from."""
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
     record = {
         "claim": claim,
@@ -68,7 +69,7 @@ def write(
         "omp_wait_policy": os.environ["OMP_WAIT_POLICY"],
         "versions": {
             "python": platform.python_version(),
-            **{name: importlib.metadata.version(name) for name in PACKAGES},
+            **{name: importlib.metadata.version(name) for name in (*PACKAGES, *packages)},
         },
         "commit": commit.stdout.strip(),
         "protocol": protocol,

@@ -10,8 +10,9 @@ S = W + 1, so that the four neighbours of p are p ± 1, p ± S and no edge needs
 Stones of a chain form a ring (NEXT) and know their head (HEAD). A pseudo-liberty is a pair (stone, empty neighbour);
 with their number n and their sums, a chain has one liberty exactly when n Σp² = (Σp)², and then it is Σp / n: nothing
 is searched. Every chain keeps the XOR of its stones' Zobrist keys, so that the position after a move with captures is
-known in a few XORs, and superko is exact: a position is looked up in a filter of 4,096 bits and, where that says maybe,
-in the history itself.
+known in a few XORs, and superko is exact (but for keys of 64 bits). A position with a stone on p can only have been
+before if p was occupied and emptied since; such points alone are looked up, in a Bloom filter of 4,096 bits, two a
+position, and, where that says maybe, in the history itself.
 
 `geometry` translates: at p the action, which is row · W + column, and at N + action the point p; a pass is H · W.
 
@@ -34,7 +35,7 @@ PLANES = 10
 U0, U1, U2 = (np.uint64(number) for number in range(3))
 
 # Of u: counters, then fields, each as long as the strip.
-FREE, CHAINS, MOVER, PASSES, BAN, PLIES, LAST, BEFORE, OVER, TAKEN, SEEN = (np.uint64(one) for one in range(11))
+FREE, CHAINS, MOVER, PASSES, BAN, PLIES, LAST, BEFORE, OVER, SEEN = (np.uint64(one) for one in range(10))
 COUNTERS = np.uint64(16)
 COLOUR, HEAD, NEXT, OPEN, EMPTIES, WHERE, HEADS, PLACE, MARK, SIZE = (np.uint64(field) for field in range(10))
 FIELDS = 10
@@ -47,7 +48,8 @@ HISTORY = np.uint64(2 + WORDS)
 STRIP, STRIDE, HEIGHT, WIDTH, AREA, KO, SUICIDE, CAP, SIDE = (np.uint64(one) for one in range(9))
 MOST_POINTS = 21 * 20 + 1  # of a strip: 19 × 19
 
-U6, U63, U4095 = np.uint64(6), np.uint64(63), np.uint64(4095)
+U6, U12, U63, U4095 = np.uint64(6), np.uint64(12), np.uint64(63), np.uint64(4095)
+LAST_LIBERTY, EMPTIED = np.uint16(1), np.uint16(2)  # of MARK: of an enemy chain, while `mask` looks; by a capture, ever
 
 Words = NDArray[Any]
 
@@ -152,6 +154,7 @@ def take(u, i, k, n, s, head):
     stone = head
     while True:  # off first, so that what becomes free is known below
         u[at(COLOUR, n, stone)] = EMPTY
+        u[at(MARK, n, stone)] = EMPTIED
         u[at(EMPTIES, n, free)] = np.uint16(stone)
         u[at(WHERE, n, stone)] = np.uint16(free)
         free += U1
@@ -173,7 +176,6 @@ def take(u, i, k, n, s, head):
         if stone == head:
             break
     unlist(u, n, head)
-    u[TAKEN] = np.uint16(1)
 
 
 @jitted
@@ -211,16 +213,16 @@ def remember(u, k, n, situation):
     seen = np.uint64(u[SEEN])
     k[n + HISTORY + seen] = situation
     u[SEEN] = np.uint16(seen + U1)
-    bit = situation & U4095
-    k[n + FILTER + (bit >> U6)] |= U1 << (bit & U63)
+    for bit in (situation & U4095, (situation >> U12) & U4095):
+        k[n + FILTER + (bit >> U6)] |= U1 << (bit & U63)
 
 
 @jitted
 def known(u, k, n, situation):
     """Whether a situation has been."""
-    bit = situation & U4095
-    if not (k[n + FILTER + (bit >> U6)] >> (bit & U63)) & U1:
-        return False
+    for bit in (situation & U4095, (situation >> U12) & U4095):
+        if not (k[n + FILTER + (bit >> U6)] >> (bit & U63)) & U1:
+            return False
     for one in range(np.uint64(u[SEEN])):
         if k[n + HISTORY + one] == situation:
             return True
@@ -312,30 +314,31 @@ def mask(u, i, k, z, geometry, shape, legal):
     theirs = np.uint16(3) - mine
     superko = shape[KO] != U0
     suicide = shape[SUICIDE] != U0
-    taken = u[TAKEN] != 0
     turn = shape[SIDE] if shape[KO] == U2 and theirs == WHITE else U0
     now = k[n + HASH] ^ turn
-    for one in range(np.uint64(u[CHAINS])):  # the last liberties of enemy chains are marked
+    for one in range(np.uint64(u[CHAINS])):
         head = np.uint64(u[at(HEADS, n, one)])
         if u[at(COLOUR, n, head)] == theirs and in_atari(i, n, head):
-            u[at(MARK, n, np.uint64(i[n + head] // i[head]))] = np.uint16(1)
+            u[at(MARK, n, np.uint64(i[n + head] // i[head]))] |= LAST_LIBERTY
     for one in range(np.uint64(u[FREE])):
         p = np.uint64(u[at(EMPTIES, n, one)])
-        after = now ^ z[np.uint64(mine) * n + p]
-        marked = u[at(MARK, n, p)]
-        looked_up = superko and taken
-        if marked != 0:
-            u[at(MARK, n, p)] = np.uint16(0)
-            after ^= keys_around(u, i, k, n, s, p, theirs, True)
-            looked_up = superko
+        marks = u[at(MARK, n, p)]
+        captures = marks & LAST_LIBERTY != 0
+        after, repeats = now, superko and marks & EMPTIED != 0
+        if captures:
+            u[at(MARK, n, p)] = marks ^ LAST_LIBERTY
+            if repeats:
+                after ^= z[np.uint64(mine) * n + p] ^ keys_around(u, i, k, n, s, p, theirs, True)
         elif u[at(OPEN, n, p)] == 0 and not lives(u, i, n, s, p, mine):
             if not suicide:
                 continue
-            after = now ^ keys_around(u, i, k, n, s, p, mine, False)
-            looked_up = superko
+            after ^= keys_around(u, i, k, n, s, p, mine, False)
+            repeats = superko
+        elif repeats:
+            after ^= z[np.uint64(mine) * n + p]
         if p == np.uint64(u[BAN]) and not superko:
             continue
-        if looked_up and known(u, k, n, after):
+        if repeats and known(u, k, n, after):
             continue
         legal[np.uint64(geometry[p])] = 1
 

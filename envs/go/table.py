@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import sys
+import threading
 from typing import NamedTuple
 
 import numpy as np
@@ -52,6 +54,11 @@ def constants(rules: Rules) -> tuple[Array, Array, Array]:
 
 def lay(rules: Rules, games: int, seed: int = 0) -> Table:
     """A table for so many games, all of them at their beginning."""
+    compile_kernels()
+    return _lay(rules, games, seed)
+
+
+def _lay(rules: Rules, games: int, seed: int) -> Table:
     z, geometry, shape = constants(rules)
     strip = int(shape[kernels.STRIP])
     u = np.zeros((games, int(kernels.COUNTERS) + kernels.FIELDS * strip), np.uint16)
@@ -60,3 +67,30 @@ def lay(rules: Rules, games: int, seed: int = 0) -> Table:
     seeds = np.random.SeedSequence(seed).generate_state(games, np.uint64) | np.uint64(1)
     kernels.begin_all(u, i, k, geometry, shape, seeds)
     return Table(u, i, k, z, geometry, shape)
+
+
+@functools.cache
+def compile_kernels() -> None:
+    """Play a little on one point: every kernel is compiled, or loaded; who waits for more than a second is told why."""
+    words = "sparring compiles the kernels of Go: once, some ten seconds"
+    announcement = threading.Timer(1.0, print, [words], {"file": sys.stderr, "flush": True})
+    announcement.start()
+    try:
+        rules = Rules(1, 1)
+        u, i, k, z, geometry, shape = _lay(rules, 1, 0)
+        games, one = (u, i, k, z, geometry, shape), (u[0], i[0], k[0], z, geometry, shape)
+        legal, over, scratch = np.zeros((1, 2), np.uint8), np.zeros(1, np.uint8), np.zeros(int(shape[0]), np.uint8)
+        actions, komi = np.ones(1, np.uint16), np.float64(0)
+        kernels.mask_all(*games, legal)
+        kernels.choose_all(k, shape, legal, actions)
+        kernels.step_all(*games, actions, komi, legal, np.zeros(1, np.float32), over)
+        kernels.planes_all(u, i, geometry, shape, legal, komi, np.zeros((1, kernels.PLANES, 1), np.uint8))
+        kernels.renew(*games, legal)
+        kernels.mask(*one, legal[0])
+        kernels.move(*one, np.uint64(1))
+        kernels.areas(u[0], shape, scratch)
+        kernels.pass_alive(u[0], shape, np.uint16(1), scratch)
+        kernels.set_up(*one, np.zeros(0, np.uint16))
+        kernels.playouts(*one, 1, np.zeros(1, np.int32))
+    finally:
+        announcement.cancel()
