@@ -602,6 +602,70 @@ def planes_all(u, i, geometry, shape, legal, komi, seen):
 
 
 @jitted
+def look_all(u, i, k, z, geometry, shape, su, si, sk, games, actions, length, komi, legal, seen, results, over):
+    """Replay ways from where games stand, in rows of another table, and look at where they lead.
+
+    Row r goes on from game `games` [R] with `length` [R] of `actions` [R, D], not at all where that is −1. `results`
+    [R] float32 is 1 where the game is over and the player to move has won, −1 where it has lost.
+    """
+    n, s = shape[STRIP], shape[STRIDE]
+    reached = np.empty(n, np.uint8)
+    for row in range(np.uint64(len(games))):
+        if length[row] < 0:
+            continue
+        game = games[row]
+        known_up_to = n + HISTORY + np.uint64(u[game, SEEN])
+        su[row] = u[game]
+        si[row] = i[game]
+        dice = sk[row, n + DICE]  # stay with the row
+        sk[row, :known_up_to] = k[game, :known_up_to]
+        sk[row, n + DICE] = dice
+        for depth in range(length[row]):
+            move(su[row], si[row], sk[row], z, geometry, shape, np.uint64(actions[row, depth]))
+        over[row] = su[row, OVER] != 0
+        results[row] = np.float32(0)
+        if over[row]:
+            black, white = areas(su[row], shape, reached)
+            sign = np.float32(1) if su[row, MOVER] == BLACK else np.float32(-1)
+            results[row] = np.float32(np.sign(black - white - komi)) * sign
+        else:
+            mask(su[row], si[row], sk[row], z, geometry, shape, legal[row])
+            planes(su[row], si[row], n, s, geometry, shape, legal[row], komi, seen[row])
+
+
+@jitted
+def owners(u, geometry, shape, owner):
+    """Whose area every point is, into `owner` [H · W] int8: 1 black's, −1 white's, 0 nobody's."""
+    n, s, area = shape[STRIP], shape[STRIDE], shape[AREA]
+    queue = np.empty(n, np.uint16)
+    reached = np.zeros(n, np.uint8)
+    for action in range(area):
+        start = np.uint64(geometry[n + action])
+        colour = u[at(COLOUR, n, start)]
+        if colour != EMPTY:
+            owner[action] = 1 if colour == BLACK else -1
+        elif reached[start] == 0:
+            read, size, near_to = U0, U1, 0
+            queue[0] = np.uint16(start)
+            reached[start] = 1
+            while read < size:
+                p = np.uint64(queue[read])
+                read += U1
+                for q in (p - s, p - U1, p + U1, p + s):
+                    near = u[at(COLOUR, n, q)]
+                    if near == EMPTY:
+                        if reached[q] == 0:
+                            reached[q] = 1
+                            queue[size] = np.uint16(q)
+                            size += U1
+                    elif near != BORDER:
+                        near_to |= np.int64(near)
+            whose = 1 if near_to == 1 else -1 if near_to == 2 else 0
+            for one in range(size):
+                owner[np.uint64(geometry[np.uint64(queue[one])])] = whose
+
+
+@jitted
 def roll(k, n):
     """A game's next random word (xorshift64*, Vigna 2016)."""
     x = k[n + DICE]
@@ -687,6 +751,34 @@ def may(u, i, n, s, p, mine):
         if u[at(COLOUR, n, q)] == theirs and in_atari(i, n, np.uint64(u[at(HEAD, n, q)])):
             return True
     return False
+
+
+@jitted
+def play_out_all(u, i, k, z, shape, komi, rows, count, values):
+    """Play `rows` [n] of a table out at random, `count` times each: mean result to who moves there [n] float32.
+
+    The rows are spoilt.
+    """
+    n, s = shape[STRIP], shape[STRIDE]
+    reached = np.empty(n, np.uint8)
+    most = 3 * np.int64(shape[AREA]) + 16
+    keep_u, keep_i = np.empty_like(u[0]), np.empty_like(i[0])
+    keep_k = np.empty(n + U1, np.uint64)
+    for one in range(np.uint64(len(rows))):
+        row = rows[one]
+        sign = np.float32(1) if u[row, MOVER] == BLACK else np.float32(-1)
+        keep_u[:] = u[row]
+        keep_i[:] = i[row]
+        keep_k[:] = k[row, : n + U1]
+        whole = np.float32(0)
+        for _ in range(count):
+            u[row] = keep_u
+            i[row] = keep_i
+            k[row, : n + U1] = keep_k
+            playout(u[row], i[row], k[row], z, n, s, most)
+            black, white = areas(u[row], shape, reached)
+            whole += np.float32(np.sign(black - white - komi)) * sign
+        values[one] = whole / np.float32(count)
 
 
 @jitted

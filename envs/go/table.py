@@ -92,5 +92,6 @@ def compile_kernels() -> None:
         kernels.pass_alive(u[0], shape, np.uint16(1), scratch)
         kernels.set_up(*one, np.zeros(0, np.uint16))
         kernels.playouts(*one, 1, np.zeros(1, np.int32))
+        kernels.owners(u[0], geometry, shape, np.zeros(1, np.int8))
     finally:
         announcement.cancel()

@@ -1,0 +1,119 @@
+"""Matches at Go: players that search, games between any two players, and who won them by our own count."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from sparring.agents.mcts import Evaluate, Leaves, Searching, Trees
+from sparring.agents.protocol import Watch, unwatched
+from sparring.envs.errors import BadInputError
+from sparring.envs.go.board import BLACK, COLOURS, Board
+from sparring.envs.go.games import Games
+from sparring.envs.go.opponents import Opponent
+from sparring.envs.go.rules import Rules
+from sparring.envs.worlds import Array
+
+OPENING = 2  # random moves before players choose theirs, so that games differ
+
+
+class Searcher:
+    """A player that searches; what it found in one move it keeps for the next."""
+
+    def __init__(self, guide: Callable[[Games], Evaluate], searching: Searching) -> None:
+        """`guide` makes what evaluates leaves of the games that are searched."""
+        self.guide = guide
+        self.searching = searching
+        self.rules: Rules | None = None
+
+    def __call__(self, board: Board, dice: np.random.Generator) -> int:
+        """The move that the search advises."""
+        self._follow(board)
+        self.trees.go_on(0, board.legal(), dice)
+        while not self.trees.finished[0]:
+            self.trees.step(self.games, self.evaluate)
+        return self.trees.best(0)
+
+    def _follow(self, board: Board) -> None:
+        """Come to where the board is, from where it was; anew, if that is no beginning of it."""
+        if board.rules != self.rules:
+            self.rules = board.rules
+            self.games = Games(board.rules, 1)
+            self.evaluate = self.guide(self.games)
+            self.trees = Trees(1, self.games.actions, self.searching, nodes=4 * self.searching.simulations)
+            self.moves: list[int] | None = None
+        if self.moves is None or board.handicap or board.moves[: len(self.moves)] != self.moves:
+            self.games.begin(0, board.handicap)
+            self.trees.leave(0)
+            self.moves = []
+        for move in board.moves[len(self.moves) :]:
+            self.games.play(0, move)
+            self.trees.follow(0, move)
+        self.moves = list(board.moves)
+
+
+def by_playouts(games: Games) -> Evaluate:
+    """No preference among moves, and the result of a random playout."""
+
+    def evaluate(leaves: Leaves, rows: Array) -> tuple[Array, Array]:
+        return np.zeros((len(rows), games.actions), np.float32), games.play_out(rows)
+
+    return evaluate
+
+
+class Played(NamedTuple):
+    """A game between two players."""
+
+    board: Board
+    first: int  # the first player's colour
+    winner: int  # BLACK, WHITE, 0 for a draw
+    reason: str  # how it ended: passes, cap, resigned, illegal, failed
+    told: str = ""  # what a player that failed said
+
+    @property
+    def points_of_first(self) -> float:
+        """1 for a win of the first player, ½ for a draw."""
+        return 0.5 if self.winner == 0 else float(self.winner == self.first)
+
+
+def game(players: dict[int, Opponent], board: Board, dice: np.random.Generator, first: int) -> Played:
+    """Play on from a position; whoever resigns, errs or fails loses."""
+    while not board.over:
+        mover = board.to_move
+        try:
+            action = players[mover](board, dice)
+        except BadInputError as error:
+            return Played(board, first, 3 - mover, "failed", str(error))
+        if action is None:
+            return Played(board, first, 3 - mover, "resigned")
+        if not board.allows(action):
+            return Played(board, first, 3 - mover, "illegal", f"{COLOURS[mover]} chose {action}")
+        board.play(action)
+    margin = board.margin()
+    return Played(board, first, 0 if margin == 0 else BLACK if margin > 0 else 3 - BLACK, board.over)
+
+
+def opened(rules: Rules, moves: int, dice: np.random.Generator) -> Board:
+    """A board after so many random moves, none of them a pass."""
+    board = Board(rules)
+    for _ in range(moves):
+        choices = np.flatnonzero(board.legal()[:-1])
+        if len(choices):
+            board.play(int(dice.choice(choices)))
+    return board
+
+
+def series(
+    first: Opponent, second: Opponent, rules: Rules, games: int, dice: np.random.Generator, watch: Watch = unwatched
+) -> list[Played]:
+    """Games from random openings; from each opening two, so that both players have both colours."""
+    played: list[Played] = []
+    while len(played) < games:
+        opening = opened(rules, OPENING, dice).moves
+        for colour in (BLACK, 3 - BLACK)[: games - len(played)]:
+            players = {colour: first, 3 - colour: second}
+            played.append(game(players, Board(rules, opening), dice, colour))
+            watch(len(played), games)
+    return played

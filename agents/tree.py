@@ -1,0 +1,382 @@
+"""Search trees in slabs: B trees side by side, each with room for M nodes, all in a few arrays that numba walks.
+
+A node is a position, an edge an action there. Node 0 is the root. A simulation
+
+    selects    from the root along edges until one has no node yet, or the game is over,
+    looks      at the position there, which somebody else replays from the root and evaluates,
+    expands    a node with that evaluation, and
+    backs up   its value along the way, whose sign changes at every ply.
+
+How an edge is selected (Q(a) = W(a) / N(a), the mean of what its visits brought; N = Σ N(a); P the prior):
+
+    uct        argmax Q(a) + c √(ln N / N(a)), each edge once first         Kocsis & Szepesvári, 2006
+    puct       argmax Q(a) + c P(a) √(1 + N) / (1 + N(a))                  Silver et al., Science 362 (2018)
+               where an edge without visits has Q = V̄ − f √Σ P(visited), V̄ the mean of the node (first-play urgency, as
+               in KataGo, Wu, arXiv 1902.10565); at a root with noise f is 0, and an edge with at least one visit has
+               priority while N(a) < √(k P(a) N) (forced playouts, same paper)
+    gumbel     argmax π'(a) − N(a) / (1 + N), with π' = softmax(ln P + σ(Q̂))  Danihelka et al., ICLR 2022
+               where Q̂ completes Q by the mixed value of the node; at the root
+               argmax g(a) + ln P(a) + σ(Q̂(a)) over the actions with as many visits as sequential halving is at, and
+               σ(q) = (c_visit + max N(a)) c_scale (q + 1) / 2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import njit
+
+from sparring.envs.worlds import Array
+
+UCT, PUCT, GUMBEL = 0, 1, 2
+ILLEGAL = np.float32(-1)  # as a prior
+SMALLEST = np.float32(1e-30)  # a prior whose logarithm is still a number
+
+
+class Slab(NamedTuple):
+    """B trees of at most M nodes with A actions each."""
+
+    prior: Array  # [B, M, A] float32; −1 where the action is not legal
+    visits: Array  # [B, M, A] int32, those under way included
+    total: Array  # [B, M, A] float32: what the visits brought, in the eyes of who moves at the node
+    child: Array  # [B, M, A] int32: the node that the edge leads to; 0 where there is none yet
+    parent: Array  # [B, M] int32
+    value: Array  # [B, M] float32: the evaluation, in the same eyes; where the game is over, its result
+    over: Array  # [B, M] uint8
+    size: Array  # [B] int32: nodes
+    left: Array  # [B] int32: simulations still to begin
+    done: Array  # [B] int32: simulations begun
+    noisy: Array  # [B] uint8: whether the root has noise
+    noise: Array  # [B, A] float32: what the root's prior is mixed with, or its Gumbel variables
+    halving: Array  # [B, S] int32: the visits that a root's action must have to be selected, by simulation
+
+
+class Ways(NamedTuple):
+    """From the root to a leaf, for R rows."""
+
+    tree: Array  # [R] int32: whose
+    actions: Array  # [R, D] int32
+    nodes: Array  # [R, D] int32: where each was chosen
+    length: Array  # [R] int32; −1 where there is nothing to look at
+
+
+class Rule(NamedTuple):
+    """How edges are selected; see the module's docstring."""
+
+    kind: int
+    c: float
+    urgency: float  # f
+    forced: float  # k
+    noise: float  # the share of noise in the root's prior
+    visit: float  # c_visit
+    scale: float  # c_scale
+    virtual: float  # what a visit under way counts as lost
+
+
+def compiled(function: Callable[..., Any]) -> Any:
+    """Compiled once and kept on disk; Python's lock is let go."""
+    return njit(cache=True, nogil=True, error_model="numpy")(function)
+
+
+def slab(trees: int, nodes: int, actions: int, simulations: int) -> Slab:
+    """Empty trees."""
+    shape = (trees, nodes, actions)
+    return Slab(
+        np.zeros(shape, np.float32),
+        np.zeros(shape, np.int32),
+        np.zeros(shape, np.float32),
+        np.zeros(shape, np.int32),
+        np.zeros(shape[:2], np.int32),
+        np.zeros(shape[:2], np.float32),
+        np.zeros(shape[:2], np.uint8),
+        np.zeros(trees, np.int32),
+        np.zeros(trees, np.int32),
+        np.zeros(trees, np.int32),
+        np.zeros(trees, np.uint8),
+        np.zeros((trees, actions), np.float32),
+        np.zeros((trees, simulations), np.int32),
+    )
+
+
+def ways(rows: int, depth: int) -> Ways:
+    """Room for R ways; row r belongs to tree r until somebody says otherwise."""
+    tree = np.arange(rows, dtype=np.int32)
+    return Ways(tree, np.zeros((rows, depth), np.int32), np.zeros((rows, depth), np.int32), np.full(rows, -1, np.int32))
+
+
+# ---------------------------------------------------------------------------------------------- selecting
+
+
+@compiled
+def by_uct(prior, visits, total, c):
+    """The edge with the highest upper confidence bound; the first of those without a visit."""
+    whole = 0
+    for a in range(len(prior)):
+        whole += visits[a]
+    log = np.log(np.float64(max(whole, 1)))
+    best, most = -1, -np.inf
+    for a in range(len(prior)):
+        if prior[a] < 0:
+            continue
+        if visits[a] == 0:
+            return a
+        score = (total[a] + c * np.sqrt(log * visits[a])) / visits[a]
+        if score > most:
+            best, most = a, score
+    return best
+
+
+@compiled
+def by_puct(prior, visits, total, value, rule, noisy):
+    """The edge that promises most, for its value or because the prior likes it and few have looked."""
+    whole, seen, brought = 0, 0.0, value
+    for a in range(len(prior)):
+        if visits[a] > 0:
+            whole += visits[a]
+            seen += prior[a]
+            brought += total[a]
+    explore = np.float32(rule.c * np.sqrt(1.0 + whole))
+    urgency = 0.0 if noisy else rule.urgency
+    unseen = np.float32(brought / (1 + whole) - urgency * np.sqrt(seen))
+    forced = rule.forced * whole if noisy else 0.0
+    best, most = -1, np.float32(-np.inf)
+    for a in range(len(prior)):
+        p, n = prior[a], visits[a]
+        if p < 0:
+            continue
+        if n == 0:
+            score = unseen + explore * p
+        elif forced > 0 and n * n < forced * p:
+            return a
+        else:
+            score = total[a] / np.float32(n) + explore * p / np.float32(1 + n)
+        if score > most:
+            best, most = a, score
+    return best
+
+
+@compiled
+def improve(prior, visits, total, value, rule, logits):
+    """Into `logits` [A]: ln P + σ(Q̂), −∞ where not legal; returns N."""
+    whole, seen, brought, most = 0, 0.0, 0.0, 0
+    for a in range(len(prior)):
+        if visits[a] > 0:
+            whole += visits[a]
+            seen += prior[a]
+            brought += prior[a] * total[a] / visits[a]
+            most = max(most, visits[a])
+    mixed = (value + whole * brought / max(seen, SMALLEST)) / (1 + whole) if whole else value
+    scale = (rule.visit + most) * rule.scale / 2
+    for a in range(len(prior)):
+        if prior[a] < 0:
+            logits[a] = -np.inf
+            continue
+        q = total[a] / visits[a] if visits[a] > 0 else mixed
+        logits[a] = np.log(max(prior[a], SMALLEST)) + scale * (q + 1)
+    return whole
+
+
+@compiled
+def soften(logits):
+    """Softmax in place."""
+    top, whole = -np.inf, 0.0
+    for a in range(len(logits)):
+        top = max(top, logits[a])
+    for a in range(len(logits)):
+        logits[a] = np.exp(logits[a] - top)
+        whole += logits[a]
+    for a in range(len(logits)):
+        logits[a] /= whole
+
+
+@compiled
+def by_gumbel(prior, visits, total, value, rule, logits):
+    """The edge that has fewest visits for its share of the improved policy."""
+    whole = improve(prior, visits, total, value, rule, logits)
+    soften(logits)
+    best, most = -1, -np.inf
+    for a in range(len(prior)):
+        if prior[a] < 0:
+            continue
+        score = logits[a] - visits[a] / (1.0 + whole)
+        if score > most:
+            best, most = a, score
+    return best
+
+
+@compiled
+def by_halving(prior, visits, total, value, rule, noise, wanted, logits):
+    """The root's action of highest g + ln P + σ(Q̂) among those with `wanted` visits, or of all if none has."""
+    improve(prior, visits, total, value, rule, logits)
+    best, most, found = -1, -np.inf, False
+    for a in range(len(prior)):
+        if prior[a] < 0 or (found and visits[a] != wanted):
+            continue
+        score = noise[a] + logits[a]
+        if score > most or (visits[a] == wanted and not found):
+            best, most, found = a, score, visits[a] == wanted
+    return best
+
+
+@compiled
+def descend(slab, ways, row, rule, logits):
+    """Walk from the root of a row's tree to an edge without a node, or to the end of a game; visits begin here.
+
+    Returns the node at the end, 0 where there is none yet.
+    """
+    tree = ways.tree[row]
+    node, depth = 0, 0
+    while True:
+        prior, visits, total = slab.prior[tree, node], slab.visits[tree, node], slab.total[tree, node]
+        value = slab.value[tree, node]
+        if rule.kind == PUCT:
+            action = by_puct(prior, visits, total, value, rule, node == 0 and slab.noisy[tree] != 0)
+        elif rule.kind == UCT:
+            action = by_uct(prior, visits, total, rule.c)
+        elif node == 0:
+            at = min(slab.done[tree], slab.halving.shape[1] - 1)
+            wanted = slab.halving[tree, at]
+            action = by_halving(prior, visits, total, value, rule, slab.noise[tree], wanted, logits)
+        else:
+            action = by_gumbel(prior, visits, total, value, rule, logits)
+        ways.actions[row, depth] = action
+        ways.nodes[row, depth] = node
+        visits[action] += 1
+        total[action] -= np.float32(rule.virtual)
+        depth += 1
+        node = slab.child[tree, node, action]
+        if node == 0 or slab.over[tree, node]:
+            ways.length[row] = depth
+            return node
+
+
+@compiled
+def select(slab, ways, rule):
+    """For every row a leaf to look at, if its tree has simulations left; ends of games are backed up on the way."""
+    logits = np.empty(slab.prior.shape[2], np.float64)
+    for row in range(len(ways.tree)):
+        tree = ways.tree[row]
+        ways.length[row] = -1
+        if slab.size[tree] == 0:
+            ways.length[row] = 0 if slab.left[tree] > 0 else -1
+            continue
+        while slab.left[tree] > 0:
+            slab.left[tree] -= 1
+            node = descend(slab, ways, row, rule, logits)
+            slab.done[tree] += 1
+            if node == 0:
+                break
+            back_up(slab, ways, row, slab.value[tree, node], rule)
+            ways.length[row] = -1
+
+
+# ---------------------------------------------------------------------------------------------- expanding
+
+
+@compiled
+def back_up(slab, ways, row, value, rule):
+    """Bring a value, in the eyes of who moves at the leaf, along the way of a row to the root."""
+    tree = ways.tree[row]
+    for depth in range(ways.length[row] - 1, -1, -1):
+        value = -value  # here, and nowhere else, black's gain becomes white's loss
+        slab.total[tree, ways.nodes[row, depth], ways.actions[row, depth]] += value + np.float32(rule.virtual)
+
+
+@compiled
+def expand(slab, ways, rule, logits, values, legal, over):
+    """Make a node of every leaf that was looked at, and back its value up.
+
+    Args:
+        slab: the trees.
+        ways: whose leaves they are.
+        rule: for noise and virtual loss.
+        logits: of the policy [R, A] float32.
+        values: in the eyes of who moves there [R] float32; where the game is over, its result.
+        legal: [R, A] uint8.
+        over: [R] uint8.
+    """
+    for row in range(len(ways.tree)):
+        length = ways.length[row]
+        if length < 0:
+            continue
+        tree = ways.tree[row]
+        node = slab.size[tree]
+        if length > 0:
+            last = length - 1
+            parent, action = ways.nodes[row, last], ways.actions[row, last]
+            if slab.child[tree, parent, action] == 0:
+                slab.child[tree, parent, action] = node
+                slab.parent[tree, node] = parent
+            else:  # another row was here first
+                back_up(slab, ways, row, values[row], rule)
+                continue
+        elif node > 0:
+            continue
+        slab.size[tree] = node + 1
+        slab.value[tree, node] = values[row]
+        slab.over[tree, node] = over[row]
+        slab.visits[tree, node] = 0
+        slab.total[tree, node] = 0
+        slab.child[tree, node] = 0
+        if not over[row]:
+            spread(logits[row], legal[row], slab.prior[tree, node])
+            if node == 0:
+                stir(slab, tree, rule)
+        back_up(slab, ways, row, values[row], rule)
+
+
+@compiled
+def spread(logits, legal, prior):
+    """The softmax of the legal logits, into `prior`."""
+    top, whole = np.float32(-np.inf), np.float32(0)
+    for a in range(len(prior)):
+        if legal[a]:
+            top = max(top, logits[a])
+    for a in range(len(prior)):
+        if legal[a]:
+            prior[a] = np.exp(logits[a] - top)
+            whole += prior[a]
+        else:
+            prior[a] = ILLEGAL
+    for a in range(len(prior)):
+        if legal[a]:
+            prior[a] /= whole
+
+
+@compiled
+def stir(slab, tree, rule):
+    """Mix noise into the prior of a root that is to have it."""
+    if rule.kind == PUCT and slab.noisy[tree]:
+        share = np.float32(rule.noise)
+        for a in range(slab.prior.shape[2]):
+            if slab.prior[tree, 0, a] >= 0:
+                slab.prior[tree, 0, a] += share * (slab.noise[tree, a] - slab.prior[tree, 0, a])
+
+
+@compiled
+def keep(slab, tree, action):
+    """Make what lies behind an action of the root the whole tree; nothing, where nobody has been."""
+    root = slab.child[tree, 0, action] if slab.size[tree] > 0 else 0
+    if root == 0 or slab.over[tree, root]:
+        slab.size[tree] = 0
+        return
+    new = np.full(slab.size[tree], -1, np.int32)
+    count = 0
+    for node in range(root, slab.size[tree]):  # parents come before their children
+        if node == root or new[slab.parent[tree, node]] >= 0:
+            new[node] = count
+            slab.prior[tree, count] = slab.prior[tree, node]
+            slab.visits[tree, count] = slab.visits[tree, node]
+            slab.total[tree, count] = slab.total[tree, node]
+            slab.child[tree, count] = slab.child[tree, node]
+            slab.value[tree, count] = slab.value[tree, node]
+            slab.over[tree, count] = slab.over[tree, node]
+            slab.parent[tree, count] = 0 if node == root else new[slab.parent[tree, node]]
+            count += 1
+    for node in range(count):
+        for a in range(slab.prior.shape[2]):
+            old = slab.child[tree, node, a]
+            slab.child[tree, node, a] = new[old] if old > 0 else 0
+    slab.size[tree] = count
