@@ -19,39 +19,61 @@ from sparring.envs.worlds import Array
 OPENING = 2  # random moves before players choose theirs, so that games differ
 
 
+Guide = Callable[[Games], Evaluate]
+"""makes what evaluates leaves of the games that are searched"""
+
+
 class Searcher:
     """A player that searches; what it found in one move it keeps for the next."""
 
-    def __init__(self, guide: Callable[[Games], Evaluate], searching: Searching) -> None:
-        """`guide` makes what evaluates leaves of the games that are searched."""
+    def __init__(self, guide: Guide, searching: Searching, *, nodes: int = 0, rows: int = 1) -> None:
+        """Take a seat.
+
+        Args:
+            guide: who evaluates.
+            searching: how.
+            nodes: that its tree has room for; 0: four searches' worth.
+            rows: leaves evaluated at once.
+        """
         self.guide = guide
         self.searching = searching
+        self.nodes = nodes or 4 * searching.simulations
+        self.rows = rows
         self.rules: Rules | None = None
 
     def __call__(self, board: Board, dice: np.random.Generator) -> int:
         """The move that the search advises."""
-        self._follow(board)
-        self.trees.go_on(0, board.legal(), dice)
-        while not self.trees.finished[0]:
-            self.trees.step(self.games, self.evaluate)
+        self.think(board, dice)
         return self.trees.best(0)
 
-    def _follow(self, board: Board) -> None:
+    def think(
+        self, board: Board, dice: np.random.Generator, simulations: int = 0, stop: Callable[[], bool] = lambda: False
+    ) -> None:
+        """Search on from a position until the simulations are spent (0: as many as configured), or `stop` says yes."""
+        self.follow(board)
+        self.trees.go_on(0, board.legal(), dice, simulations=simulations)
+        while not self.trees.finished[0]:
+            self.trees.step(self.games, self.evaluate)
+            if stop():
+                return
+
+    def follow(self, board: Board) -> None:
         """Come to where the board is, from where it was; anew, if that is no beginning of it."""
         if board.rules != self.rules:
             self.rules = board.rules
-            self.games = Games(board.rules, 1)
+            self.games = Games(board.rules, 1, self.rows)
             self.evaluate = self.guide(self.games)
-            self.trees = Trees(1, self.games.actions, self.searching, nodes=4 * self.searching.simulations)
+            self.trees = Trees(1, self.games.actions, self.searching, nodes=self.nodes, rows=self.rows)
             self.moves: list[int] | None = None
-        if self.moves is None or board.handicap or board.moves[: len(self.moves)] != self.moves:
-            self.games.begin(0, board.handicap)
+        begun = (board.handicap, board.resumed)
+        if self.moves is None or begun != self.begun or board.moves[: len(self.moves)] != self.moves:
+            self.games.take(0, board)
             self.trees.leave(0)
-            self.moves = []
-        for move in board.moves[len(self.moves) :]:
-            self.games.play(0, move)
-            self.trees.follow(0, move)
-        self.moves = list(board.moves)
+        else:
+            for move in board.moves[len(self.moves) :]:
+                self.games.play(0, move)
+                self.trees.follow(0, move)
+        self.begun, self.moves = begun, list(board.moves)
 
 
 def by_playouts(games: Games) -> Evaluate:

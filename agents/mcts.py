@@ -194,13 +194,24 @@ class Trees:
         visits, total = self.slab.visits[tree, 0], self.slab.total[tree, 0]
         return float((self.slab.value[tree, 0] + total.sum()) / (1 + visits.sum()))
 
-    def best(self, tree: int) -> int:
-        """The move that the search advises: most visits; under gumbel, the winner of the halving."""
+    def ranking(self, tree: int) -> list[int]:
+        """The root's visited moves, the most advisable first: by visits; under gumbel, as the halving left them."""
         prior, visits = self.slab.prior[tree, 0], self.slab.visits[tree, 0]
-        if self.searching.rule != "gumbel":
-            return int(np.lexsort((prior, visits))[-1])
-        found = np.where(visits == visits.max(), self._improved(tree) + self.slab.noise[tree], -np.inf)
-        return int(np.argmax(found))
+        second = self._improved(tree) + self.slab.noise[tree] if self.searching.rule == "gumbel" else prior
+        order = np.lexsort((second, visits))[::-1]
+        return [int(action) for action in order if visits[action] > 0]
+
+    def best(self, tree: int) -> int:
+        """The move that the search advises."""
+        return self.ranking(tree)[0]
+
+    def line(self, tree: int, action: int) -> list[int]:
+        """How the search thinks that the game goes on after a move of the root: always the most visited one."""
+        moves, node = [action], int(self.slab.child[tree, 0, action])
+        while node > 0 and not self.slab.over[tree, node] and self.slab.visits[tree, node].any():
+            moves.append(int(np.argmax(self.slab.visits[tree, node])))
+            node = int(self.slab.child[tree, node, moves[-1]])
+        return moves
 
     def policy(self, tree: int) -> Array:
         """What the prior should have been [A] float32."""

@@ -40,6 +40,7 @@ class Board:
             if int((self.stones() == BLACK).sum()) < len(handicap):
                 raise BadInputError(f"handicap stones {list(handicap)} leave some of them no liberty")
         self.handicap = tuple(handicap)
+        self.resumed = 0  # times that play was taken up again after two passes
         self.moves: list[int] = []
         for action in moves:
             self.play(action)
@@ -130,6 +131,11 @@ class Board:
             )
         kernels.move(*self._rows, self.table.z, self.table.geometry, self.table.shape, np.uint64(action))
         self.moves.append(action)
+
+    def resume(self) -> None:
+        """Play on after two passes, as players do who disagree about what is dead."""
+        self.table.u[0, int(kernels.OVER)] = self.table.u[0, int(kernels.PASSES)] = 0
+        self.resumed += 1
 
     def stones(self) -> Array:
         """[H, W] uint8: 0 empty, 1 black, 2 white."""

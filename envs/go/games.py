@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from sparring.envs.go import kernels, table
+from sparring.envs.go.board import Board
 from sparring.envs.go.rules import Rules
 from sparring.envs.worlds import Array
 
@@ -40,12 +40,15 @@ class Games:
         )
         self.flat = self.seen.obs.reshape(rows, kernels.PLANES, rules.area)
 
-    def begin(self, game: int, handicap: Sequence[int] = ()) -> None:
-        """An empty board, or one with black stones and white to move."""
-        u, i, k, z, geometry, shape = self.table
+    def begin(self, game: int) -> None:
+        """An empty board."""
+        u, i, k, _, geometry, shape = self.table
         kernels.begin(u[game], i[game], k[game], geometry, shape)
-        if handicap:
-            kernels.set_up(u[game], i[game], k[game], z, geometry, shape, np.array(handicap, np.uint16))
+
+    def take(self, game: int, board: Board) -> None:
+        """Stand where a board of the same rules does, with the same past."""
+        for mine, its in zip(self.table[:3], board.table[:3], strict=True):
+            mine[game] = its[0]
 
     def play(self, game: int, action: int) -> None:
         """A legal move."""
