@@ -36,6 +36,7 @@ def test_the_checkers_of_gymnasium_and_sb3_pass(opponent):
     check_for_sb3(GoEnv(5, opponent=opponent))
 
 
+@pytest.mark.filterwarnings("ignore:Treating image space")  # which the planes of Go are not
 def test_maskable_ppo_of_sb3_contrib_plays_by_the_masks():
     """Where an illegal move raises, a learner that minds `action_masks` gets through, whatever it has learned."""
     from sb3_contrib import MaskablePPO
