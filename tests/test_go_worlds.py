@@ -36,6 +36,23 @@ def test_the_checkers_of_gymnasium_and_sb3_pass(opponent):
     check_for_sb3(GoEnv(5, opponent=opponent))
 
 
+@pytest.mark.filterwarnings("ignore:Treating image space")  # which the planes of Go are not
+def test_maskable_ppo_of_sb3_contrib_plays_by_the_masks():
+    """Where an illegal move raises, a learner that minds `action_masks` gets through, whatever it has learned."""
+    from sb3_contrib import MaskablePPO
+
+    world = GoEnv(3, illegal="raises")
+    model = MaskablePPO("MlpPolicy", world, n_steps=64, batch_size=64, n_epochs=1, seed=0, device="cpu")
+    model.learn(256)
+    obs, _ = world.reset(seed=1)
+    over = False
+    while not over:
+        action, _ = model.predict(obs, action_masks=world.action_masks())
+        obs, _, terminated, truncated, _ = world.step(int(action))
+        over = terminated or truncated
+    assert len(world.board.moves) > 1
+
+
 @pytest.mark.filterwarnings("ignore")
 def test_the_checker_of_pettingzoo_passes(capsys):
     from pettingzoo.test import api_test  # which warns of itself while it is imported
