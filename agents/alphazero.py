@@ -1,283 +1,40 @@
 """AlphaZero: a network learns from games that its own search plays (Silver et al., Science 362, 2018).
 
 A position is seen by the player to move. The network says a policy p, the outcome w (win, draw, loss), whose every
-point will be at the end (o) and by how many points (s); search makes of p a better policy π, and the games say the rest.
+point will be at the end (o) and by how many points (s). Search makes of p a better policy π; the game says the rest.
 With z the outcome, o* the owners and s* the score at the end, all in the eyes of who is to move, it descends
 
-    L = −Σ π ln p  −  c_w ln w_z  −  c_o mean[o* ln o + (1 − o*) ln(1 − o)]  +  c_s huber((s − s*) / scale)
+    L = −Σ π ln p  −  c_w ln w_z  −  c_o mean[o* ln o + (1 − o*) ln(1 − o)]  +  c_s huber((s − s*) / side)
 
 over positions of a window of the latest games, each turned by a random symmetry of the board. Owners and score as
-targets, global pooling and the window are KataGo's (Wu, arXiv 1902.10565): a window of
-
-    n (1 + β ((N / n)^α − 1) / α)
-
-positions after N have been played, with n the smallest one, α = 0.75 and β = 0.4.
-
-The network knows no size: it is convolutions, and pooling over the whole board, so that one network plays on all. Games
-are played by an exponential moving average of its weights.
+targets are KataGo's (Wu, arXiv 1902.10565). Games are played by an exponential moving average of the weights.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from math import inf
-from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from sparring.agents import statistics
+from sparring.agents.boardnet import Network, Turns, guided_by
 from sparring.agents.descent import Descent, Terms
 from sparring.agents.evaluate import JUDGED
 from sparring.agents.match import OPENING, Searcher, by_playouts, series
-from sparring.agents.mcts import Evaluate, Leaves, Searching
+from sparring.agents.mcts import Evaluate, Searching
 from sparring.agents.policy import Dice
 from sparring.agents.protocol import Evaluation, Experiment, Judge, Preset, Stateful, Watch, unwatched
 from sparring.agents.selfplay import Playing, Record, SelfPlay
+from sparring.agents.window import Samples, Window
 from sparring.envs.errors import check_ranges
-from sparring.envs.go import kernels
-from sparring.envs.go.games import Games
 from sparring.envs.go.rules import Rules, chosen
 from sparring.envs.rollouts import Metrics
 from sparring.envs.worlds import Array
-
-KOMI = kernels.PLANES - 1  # the plane that is a number, in halves of a point from 128
-AVERAGE_SIDE = 7.0  # b_avg of global pooling
-
-
-# ---------------------------------------------------------------------------------------------- the network
-
-
-def pooled(x: Tensor) -> Tensor:
-    """[B, C, H, W] → [B, 3 C]: the mean, the mean as it grows with the board's side, the maximum."""
-    mean = x.mean((2, 3))
-    side = (x.shape[2] * x.shape[3]) ** 0.5
-    return torch.cat([mean, mean * ((side - AVERAGE_SIDE) / 10), x.amax((2, 3))], 1)
-
-
-class Block(nn.Module):
-    """x + conv(relu(conv(relu x))); with pooling, half of what the first convolution says biases the other half."""
-
-    def __init__(self, width: int, *, pooling: bool) -> None:
-        super().__init__()
-        self.first = nn.Conv2d(width, width, 3, padding=1)
-        self.second = nn.Conv2d(width, width, 3, padding=1)
-        nn.init.zeros_(self.second.weight)  # a block begins as nothing, so that depth does no harm (Zhang et al., 2019)
-        self.bias = nn.Linear(3 * (width // 2), width) if pooling else None
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[B, width, H, W] → the same."""
-        inner = F.relu(self.first(F.relu(x)))
-        if self.bias is not None:
-            half = inner.shape[1] // 2
-            inner = F.relu(inner + self.bias(pooled(inner[:, :half]))[:, :, None, None])
-        return x + self.second(inner)
-
-
-class Said(NamedTuple):
-    """What the network says of B positions."""
-
-    policy: Tensor  # [B, H · W + 1] logits
-    outcome: Tensor  # [B, 3] logits of win, draw, loss
-    owner: Tensor  # [B, H, W] logits of "mine in the end"
-    score: Tensor  # [B] points ahead in the end, komi included, in the unit of the board's side
-
-    @property
-    def value(self) -> Tensor:
-        """P(win) − P(loss) [B]."""
-        chances = self.outcome.softmax(1)
-        return chances[:, 0] - chances[:, 2]
-
-
-class Network(nn.Module):
-    """Planes uint8 [B, 10, H, W] → Said, on any board."""
-
-    def __init__(self, width: int, blocks: int) -> None:
-        super().__init__()
-        scale, origin = torch.ones(kernels.PLANES), torch.zeros(kernels.PLANES)
-        scale[KOMI], origin[KOMI] = 1 / 40, 128.0
-        self.register_buffer("scale", scale[:, None, None], persistent=False)
-        self.register_buffer("origin", origin[:, None, None], persistent=False)
-        self.entrance = nn.Conv2d(kernels.PLANES, width, 3, padding=1)
-        self.blocks = nn.Sequential(*(Block(width, pooling=number % 2 == 1) for number in range(blocks)))
-        half = width // 2
-        self.policy = nn.Conv2d(width, half, 1)
-        self.policy_bias = nn.Linear(3 * half, half)
-        self.points = nn.Conv2d(half, 1, 1)
-        self.passing = nn.Linear(3 * half, 1)
-        self.value = nn.Conv2d(width, half, 1)
-        self.owner = nn.Conv2d(half, 1, 1)
-        self.dense = nn.Linear(3 * half, 2 * width)
-        self.outcome = nn.Linear(2 * width, 3)
-        self.score = nn.Linear(2 * width, 1)
-        for head in (self.points, self.passing, self.outcome, self.owner, self.score):
-            nn.init.zeros_(head.weight)  # knows nothing at first, and says so
-            nn.init.zeros_(head.bias)
-
-    def forward(self, planes: Tensor) -> Said:
-        """See the class."""
-        x = ((planes - self.origin) * self.scale).contiguous(memory_format=torch.channels_last)
-        x = F.relu(self.blocks(self.entrance(x)))
-        moves = F.relu(self.policy(x))
-        whole = pooled(moves)
-        moves = F.relu(moves + self.policy_bias(whole)[:, :, None, None])
-        policy = torch.cat([self.points(moves).flatten(1), self.passing(whole)], 1)
-        values = F.relu(self.value(x))
-        dense = F.relu(self.dense(pooled(values)))
-        return Said(policy, self.outcome(dense), self.owner(values)[:, 0], self.score(dense)[:, 0])
-
-
-# ---------------------------------------------------------------------------------------------- symmetries
-
-
-def symmetries(height: int, width: int) -> Array:
-    """How the board may be turned [S, H · W], S = 8 or 4: what stands at p afterwards stood at `[k, p]` before."""
-    points = np.arange(height * width).reshape(height, width)
-    turns = range(4) if height == width else range(0, 4, 2)
-    turned = [np.rot90(points, turn) for turn in turns]
-    return np.stack([board.ravel() for one in turned for board in (one, one[:, ::-1])])
-
-
-class Turns:
-    """The symmetries of a board, for planes and for policies."""
-
-    def __init__(self, height: int, width: int) -> None:
-        self.points = symmetries(height, width)
-        passing = np.full((len(self.points), 1), height * width)
-        self.actions = np.concatenate([self.points, passing], 1)  # the pass stays
-        self.back = np.argsort(self.actions, 1)
-
-    def __len__(self) -> int:
-        return len(self.points)
-
-
-def guided_by(network: nn.Module, turns: Turns, dice: np.random.Generator) -> Evaluate:
-    """What a network says of leaves, each batch of them turned by a random symmetry of the board."""
-    device = next(network.parameters()).device
-
-    @torch.inference_mode()
-    def evaluate(leaves: Leaves, rows: Array) -> tuple[Array, Array]:
-        turn = int(dice.integers(len(turns)))
-        obs = leaves.obs[rows]
-        turned = obs.reshape(*obs.shape[:2], -1)[:, :, turns.points[turn]].reshape(obs.shape)
-        said = network(torch.from_numpy(turned).to(device))
-        return said.policy.cpu().numpy()[:, turns.back[turn]], said.value.cpu().numpy()
-
-    return evaluate
-
-
-# ---------------------------------------------------------------------------------------------- the window
-
-
-class Samples(NamedTuple):
-    """N positions and what became of them, in the eyes of who was to move."""
-
-    obs: Array  # [N, 10, H · W] uint8
-    legal: Array  # [N, A] bool
-    policy: Array  # [N, A] float16
-    searched: Array  # [N] bool: whether in full, so that the policy can be learned from
-    outcome: Array  # [N] int64: 0 won, 1 drawn, 2 lost
-    owner: Array  # [N, H · W] uint8: 2 mine, 1 nobody's, 0 theirs; 255 where the game was not played out
-    score: Array  # [N] float32: points ahead
-
-
-class Window:
-    """The latest games. As its state it keeps their moves and what was advised; positions are played again."""
-
-    def __init__(self, rules: Rules, smallest: int) -> None:
-        self.rules = rules
-        self.smallest = smallest
-        self.records: list[Record] = []
-        self.chunks: list[Samples] = []  # of each game
-        self.played = 0  # positions, ever
-        self.games = Games(rules, 1, rows=rules.plies)
-
-    @property
-    def size(self) -> int:
-        """How many positions it should hold now."""
-        grown = (max(self.played, self.smallest) / self.smallest) ** 0.75
-        return int(self.smallest * (1 + 0.4 * (grown - 1) / 0.75))
-
-    @property
-    def held(self) -> int:
-        """How many it holds."""
-        return sum(len(record.moves) for record in self.records)
-
-    def add(self, records: Sequence[Record]) -> int:
-        """Let games in, and the oldest out; how many positions are new."""
-        new = sum(len(record.moves) for record in records)
-        self.played += new
-        self.records += records
-        self.chunks += map(self.positions, records)
-        spare, out = self.held - self.size, 0
-        while out < len(self.records) - 1 and spare >= len(self.records[out].moves):
-            spare -= len(self.records[out].moves)
-            out += 1
-        del self.records[:out], self.chunks[:out]
-        self.all = Samples(*(np.concatenate(field) for field in zip(*self.chunks, strict=True)))
-        return new
-
-    def positions(self, record: Record) -> Samples:
-        """Play a game again and see every position of it."""
-        length = len(record.moves)
-        ways = np.tile(np.array(record.moves, np.int32), (length, 1))
-        seen = self.games.look(np.zeros(length, np.int32), ways, np.arange(length, dtype=np.int32))
-        mover = np.where(np.arange(length) % 2 == 0, 1, -1)  # 1 is black
-        owner = np.full((length, self.rules.area), 255, np.uint8)
-        score = np.zeros(length, np.float32)
-        if record.owners is not None:
-            owner = (mover[:, None] * record.owners + 1).astype(np.uint8)
-            score = (mover * (record.owners.sum(dtype=int) - self.rules.komi)).astype(np.float32)
-        return Samples(
-            seen.obs[:length].reshape(length, kernels.PLANES, -1).copy(),
-            seen.legal[:length].astype(bool),
-            np.stack(record.policies),
-            np.array(record.full),
-            1 - mover * record.result,
-            owner,
-            score,
-        )
-
-    def state_dict(self) -> dict[str, Any]:
-        """The games."""
-        return {
-            "played": self.played,
-            "games": [
-                {
-                    "moves": torch.tensor(record.moves, dtype=torch.int16),
-                    "policies": torch.from_numpy(np.stack(record.policies)),
-                    "full": torch.tensor(record.full),
-                    "result": record.result,
-                    "owners": None if record.owners is None else torch.from_numpy(record.owners),
-                }
-                for record in self.records
-            ],
-        }
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Play them again."""
-        self.records = [
-            Record(
-                number,
-                moves=game["moves"].tolist(),
-                policies=list(game["policies"].numpy()),
-                full=game["full"].tolist(),
-                result=game["result"],
-                owners=None if game["owners"] is None else game["owners"].numpy(),
-            )
-            for number, game in enumerate(state["games"])
-        ]
-        self.chunks = [self.positions(record) for record in self.records]
-        self.played = state["played"]
-        if self.chunks:
-            self.all = Samples(*(np.concatenate(field) for field in zip(*self.chunks, strict=True)))
-
-
-# ---------------------------------------------------------------------------------------------- the algorithm
 
 
 @dataclass(frozen=True)
@@ -311,7 +68,7 @@ class Config:
     schedule: Schedule
     board: int = 9
     """lines of the board"""
-    rules: str = "tromp-taylor"
+    rules: str = "cgos"
     """what is played"""
     komi: float = 7.0
     """points that white is given"""

@@ -62,7 +62,7 @@ Evaluate = Callable[[Leaves, Array], tuple[Array, Array]]
 class Searching:
     """How a tree is grown."""
 
-    rule: Literal["gumbel", "puct", "uct"] = "gumbel"
+    select: Literal["gumbel", "puct", "uct"] = "gumbel"
     """how edges are selected"""
     simulations: int = 32
     """of a search"""
@@ -86,8 +86,8 @@ class Searching:
     def __post_init__(self) -> None:
         check_ranges(self, simulations=(1, 2**20), c_puct=(0, inf), urgency=(0, 2), forced=(0, inf), noise=(0, 1))
         check_ranges(self, concentration=(1e-6, inf), considered=(1, 2**15), c_visit=(0, inf), c_scale=(0, inf))
-        if self.rule not in KINDS:
-            raise BadInputError(f"rule is {self.rule!r}; it can be {', '.join(KINDS)}")
+        if self.select not in KINDS:
+            raise BadInputError(f"select is {self.select!r}; it can be {', '.join(KINDS)}")
 
 
 def halving(considered: int, simulations: int) -> list[int]:
@@ -124,7 +124,7 @@ class Trees:
         self.ways = kernels.ways(trees * rows, most)
         self.ways.tree[:] = np.repeat(np.arange(trees), rows)
         self.rule = kernels.Rule(
-            KINDS[searching.rule],
+            KINDS[searching.select],
             searching.c_puct,
             searching.urgency,
             searching.forced,
@@ -172,7 +172,7 @@ class Trees:
         simulations = simulations or self.searching.simulations
         slab.left[tree] = min(simulations, slab.prior.shape[1] - 1 - slab.size[tree] + (slab.size[tree] == 0))
         slab.done[tree], slab.noisy[tree] = 0, noisy
-        if self.searching.rule == "gumbel":
+        if self.searching.select == "gumbel":
             slab.noise[tree] = dice.gumbel(size=slab.noise.shape[1]) if noisy else 0
             slab.halving[tree, :simulations] = halving(min(self.searching.considered, count), simulations)
         elif noisy:
@@ -197,7 +197,7 @@ class Trees:
     def ranking(self, tree: int) -> list[int]:
         """The root's visited moves, the most advisable first: by visits; under gumbel, as the halving left them."""
         prior, visits = self.slab.prior[tree, 0], self.slab.visits[tree, 0]
-        second = self._improved(tree) + self.slab.noise[tree] if self.searching.rule == "gumbel" else prior
+        second = self._improved(tree) + self.slab.noise[tree] if self.searching.select == "gumbel" else prior
         order = np.lexsort((second, visits))[::-1]
         return [int(action) for action in order if visits[action] > 0]
 
@@ -215,7 +215,7 @@ class Trees:
 
     def policy(self, tree: int) -> Array:
         """What the prior should have been [A] float32."""
-        if self.searching.rule == "gumbel":
+        if self.searching.select == "gumbel":
             logits = self._improved(tree)
             weights = np.exp(logits - logits.max())
         else:

@@ -143,7 +143,7 @@ class Table:
         assert record is not None
         policy = trees.policy(slot)
         move = trees.best(slot)
-        if trees.searching.rule != "gumbel" and len(record.moves) < self.playing.hot:
+        if trees.searching.select != "gumbel" and len(record.moves) < self.playing.hot:
             move = int(self.dice[slot].choice(len(policy), p=policy.astype(float) / policy.sum(dtype=float)))
         record.values.append(trees.value(slot))
         record.policies.append(policy.astype(np.float16))

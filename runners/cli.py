@@ -1,4 +1,4 @@
-"""The command `sparring`: train, sweep, resume, evaluate, replay, list.
+"""The command `sparring`: train, sweep, resume, evaluate, replay, arena, play, gtp, list.
 
 Options are made from each algorithm's Config. Heavy packages are imported only once there is something to do, so help
 comes at once.
@@ -7,6 +7,8 @@ comes at once.
 from __future__ import annotations
 
 import dataclasses
+import datetime
+import importlib.metadata
 import os
 import shlex
 import sys
@@ -22,8 +24,11 @@ from sparring.runners import catalog, process
 from sparring.runners.begin import RUNS, algorithm_of, new_path, parse_training, planned
 from sparring.runners.exits import INTERRUPTED, REFUSED, UNHEARD
 from sparring.runners.options import (
+    Arena,
     Evaluate,
+    Gtp,
     List,
+    Play,
     Replay,
     Resume,
     Sweep,
@@ -43,6 +48,9 @@ USAGE = r"""[bold]sparring[/] — somebody learning against somebody
                     \[--episodes N] \[--protocol NAME]
   [bold]sparring replay[/] RUN     watch a saved game, or a generator's training, or prove it; takes a file too
                     \[--view terminal|mp4|gif|png|verify]
+  [bold]sparring arena[/] A B …    matches at Go: win rates, Elo, every game as SGF
+  [bold]sparring play[/] PLAYER    play Go in the terminal
+  [bold]sparring gtp[/] PLAYER     be a program for GoGui, Sabaki or CGOS
   [bold]sparring list[/]           what there is: algorithms, worlds, presets, runs
 
 Each has its own --help, and so has each algorithm: sparring train ppo --help."""
@@ -77,6 +85,9 @@ def dispatch(words: list[str], console: Console) -> int:
         "resume": resume_command,
         "evaluate": evaluate_command,
         "replay": replay_command,
+        "arena": arena_command,
+        "play": play_command,
+        "gtp": gtp_command,
         "list": list_command,
     }
     if words[0] not in verbs:
@@ -219,6 +230,85 @@ def replay_command(words: list[str], console: Console) -> int:
     else:
         replay.film(show, out, console=console)
     console.print(f"wrote {out}", highlight=False, soft_wrap=True)
+    return 0
+
+
+def arena_command(words: list[str], console: Console) -> int:
+    """sparring arena A B …"""
+    options = parse(Arena, words, "sparring arena")
+    from sparring.runners import arena, players
+
+    met = [players.player(name, simulations=options.sims) for name in options.players]
+    try:
+        rules = players.common_rules(met, options.board, options.komi)
+        out = options.out or RUNS / f"arena-{datetime.datetime.now():%Y%m%d-%H%M%S}"
+        if out.exists():
+            raise BadInputError(f"{out} exists; name another --out")
+        console.print(f"{' · '.join(options.players)} on {rules.height}×{rules.width}, komi {rules.komi:g} → {out}")
+        record = arena.tournament(
+            met, rules, games=options.games, opening=options.opening, seed=options.seed, out=out, console=console
+        )
+    finally:
+        for one in met:
+            one.close()
+    arena.show(record, console)
+    return 0
+
+
+def play_command(words: list[str], console: Console) -> int:
+    """sparring play PLAYER …"""
+    options = parse(Play, words, "sparring play")
+    from sparring.envs.go import sgf
+    from sparring.envs.go.board import BLACK, WHITE
+    from sparring.runners import arena, players
+
+    opponent = players.player(options.player, simulations=options.sims)
+    try:
+        rules = players.common_rules([opponent], options.board, options.komi)
+        colour = BLACK if options.colour == "black" else WHITE
+        played = arena.play(opponent, rules, colour=colour, seed=options.seed, console=console, ask=console.input)
+    except EOFError:
+        played = None
+    finally:
+        opponent.close()
+    if played is None:
+        return 0
+    console.print(f"\n{played.board}\n", markup=False, highlight=False)
+    told = {0: "a draw", colour: "you win"}.get(played.winner, f"{opponent.name} wins")
+    by = f" by {abs(played.board.margin()):g}" if played.board.over and played.winner else ""
+    console.print(f"{told}{by}", highlight=False)
+    if options.out is not None:
+        names = {colour: "you", 3 - colour: opponent.name}
+        sgf.save(arena.recorded(played, names), options.out)
+        console.print(f"wrote {options.out}", highlight=False, soft_wrap=True)
+    return 0
+
+
+def gtp_command(words: list[str], console: Console) -> int:
+    """sparring gtp PLAYER …"""
+    options = parse(Gtp, words, "sparring gtp")
+    from sparring.agents.match import Searcher
+    from sparring.runners import players
+    from sparring.runners.gtp import Server
+
+    player = players.player(options.player, simulations=options.sims)
+    if not isinstance(player.opponent, Searcher):
+        raise BadInputError(f"{options.player} is no player that searches; gtp takes a run of alphazero, or mcts:N")
+    sink, sys.stdout = sys.stdout, sys.stderr  # nothing but protocol is ever said there
+    try:
+        Server(
+            player.opponent,
+            players.common_rules([player], options.board, options.komi),
+            name=f"sparring {player.name}",
+            version=importlib.metadata.version("sparring"),
+            simulations=options.sims,
+            seconds=options.seconds,
+            resign=options.resign,
+            owners=player.owners,
+            seed=options.seed,
+        ).serve(sys.stdin, sink)
+    finally:
+        sys.stdout = sink
     return 0
 
 

@@ -197,6 +197,81 @@ class Replay:
 
 
 @dataclass(frozen=True)
+class Arena:
+    """Let players of Go meet: every pair plays, and all get Elo points.
+
+    A player is a run of alphazero, mcts:N, random, gnugo:LEVEL or gtp:COMMAND.
+    """
+
+    players: Annotated[tuple[str, ...], tyro.conf.Positional]
+    """two or more; Elo is told over the last one"""
+    games: int = 100
+    """of every pair"""
+    board: int | None = None
+    """lines; default: what a run was trained on, else 9"""
+    komi: float | None = None
+    """white's points; default: the run's, else 7"""
+    sims: int = 200
+    """simulations a move of players that search with a network"""
+    opening: int = 2
+    """random moves before a game, the same with either colour"""
+    seed: int = 0
+    """of openings and players"""
+    out: Path | None = None
+    """folder of all games (SGF) and of arena.json; default: a new one below runs/"""
+
+    def __post_init__(self) -> None:
+        check_ranges(self, games=(1, inf), sims=(1, 2**20), opening=(0, 1000), seed=(0, inf))
+        if len(self.players) < 2:
+            raise BadInputError(f"an arena takes two players or more, not {len(self.players)}")
+
+
+@dataclass(frozen=True)
+class Gtp:
+    """Speak the Go Text Protocol: for GoGui, Sabaki, CGOS and whatever else drives programs."""
+
+    player: Annotated[str, tyro.conf.Positional]
+    """a run of alphazero, or mcts:N"""
+    sims: int = 200
+    """simulations a move, where no clock decides"""
+    seconds: float | None = None
+    """seconds a move, instead"""
+    board: int | None = None
+    """lines; default: what the run was trained on, else 9"""
+    komi: float | None = None
+    """white's points until the controller says otherwise"""
+    resign: float = 0.0
+    """give up below this chance of winning; 0: never"""
+    seed: int = 0
+    """of the player's dice"""
+
+    def __post_init__(self) -> None:
+        check_ranges(self, sims=(1, 2**20), resign=(0, 1), seed=(0, inf))
+        if self.seconds is not None:
+            check_ranges(self, seconds=(0.001, 1e6))
+
+
+@dataclass(frozen=True)
+class Play:
+    """Play Go in the terminal."""
+
+    player: Annotated[str, tyro.conf.Positional]
+    """whom: a run of alphazero, mcts:N, random, gnugo:LEVEL or gtp:COMMAND"""
+    colour: Literal["black", "white"] = "black"
+    """yours"""
+    sims: int = 200
+    """simulations a move of a player that searches with a network"""
+    board: int | None = None
+    """lines; default: what the run was trained on, else 9"""
+    komi: float | None = None
+    """white's points; default: the run's, else 7"""
+    seed: int = 0
+    """of the player's dice"""
+    out: Path | None = None
+    """where the game goes (.sgf)"""
+
+
+@dataclass(frozen=True)
 class List:
     """Show what there is."""
 

@@ -20,6 +20,7 @@ def won(board):
     return any(board[a] == board[b] == board[c] == -mover(board) for a, b, c in LINES)
 
 
+@functools.cache
 def moves(board):
     return [] if won(board) else [point for point in range(9) if board[point] == 0]
 
@@ -53,6 +54,18 @@ def positions():
     return sorted(found)
 
 
+@functools.cache
+def seen(board):
+    """A leaf's fields."""
+    legal = moves(board)
+    return (
+        np.array([mover(board) * stone for stone in board], np.float32),
+        np.array([point in legal for point in range(9)], np.uint8),
+        np.uint8(not legal),
+        np.float32(-1 if won(board) else 0),
+    )
+
+
 class TicTacToe:
     """Boards."""
 
@@ -67,20 +80,14 @@ class TicTacToe:
 
     def look(self, games, actions, length):
         ends = [self._end(*row) for row in zip(games, actions, length, strict=True)]
-        over = np.array([not moves(end) for end in ends], np.uint8)
         self.looked += int((np.asarray(length) >= 0).sum())
-        return Leaves(
-            np.array([[mover(end) * stone for stone in end] for end in ends], np.float32),
-            np.array([[point in moves(end) for point in range(9)] for end in ends], np.uint8),
-            over,
-            np.array([-1.0 if won(end) else 0.0 for end in ends], np.float32),
-        )
+        return Leaves(*(np.array(field) for field in zip(*map(seen, ends), strict=True)))
 
     def _end(self, game, actions, length):
         board = self.boards[game]
-        for action in actions[: max(length, 0)]:
+        for action in actions[: max(length, 0)].tolist():
             assert action in moves(board)
-            board = played(board, int(action))
+            board = played(board, action)
         return board
 
 

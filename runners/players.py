@@ -1,0 +1,134 @@
+"""Players of Go by name: trained runs, search with playouts, chance, GNU Go, any program that speaks GTP.
+
+RUN            a run of alphazero: a folder, or a file that `sparring export` wrote
+mcts:N         search with N random playouts a move
+random         any legal move
+gnugo:LEVEL    GNU Go, 0 to 10 and more; `gnugo` is level 10
+gtp:COMMAND    a program, by its command line
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from sparring.agents.boardnet import Mind, Network
+from sparring.agents.match import Searcher, by_playouts
+from sparring.agents.mcts import Searching
+from sparring.envs.errors import BadInputError
+from sparring.envs.go.board import Board
+from sparring.envs.go.opponents import Engine, Opponent, at_random
+from sparring.envs.go.rules import Rules
+from sparring.envs.worlds import Array
+from sparring.runners import checkpoint
+from sparring.runners.folder import RunFolder
+from sparring.runners.job import Job
+
+GNU_GO = "--mode gtp --chinese-rules --positional-superko --forbid-suicide --capture-all-dead"
+KINDS = "random, mcts:N, gnugo:LEVEL, gtp:COMMAND"
+PLAYING_NODES = 20_000
+ROWS = 8  # leaves that a network looks at together when it plays one game
+
+
+@dataclass(frozen=True)
+class Player:
+    """Somebody to play against."""
+
+    name: str
+    opponent: Opponent
+    rules: Rules | None = None  # what it was trained for; None: it plays anything
+    owners: Callable[[Board], Array] | None = None
+    close: Callable[[], None] = lambda: None
+
+
+def player(name: str, *, simulations: int) -> Player:
+    """The player of that name; `simulations` a move for those that search with a network.
+
+    Raises:
+        BadInputError: there is none, its folder holds no AlphaZero, or a program does not start.
+    """
+    kind, _, rest = name.partition(":")
+    if kind == "gtp" and rest:
+        return of_program(name, rest)
+    if kind == "gnugo":
+        return of_program(name, f"{gnu_go()} {GNU_GO} --level {whole(rest, name) if rest else 10}")
+    if kind == "random" and not rest:
+        return Player(name, at_random)
+    if kind == "mcts" and rest:
+        return Player(name, Searcher(by_playouts, Searching("uct", whole(rest, name), c_puct=1.0)))
+    if Path(name).exists():
+        return of_run(Path(name), simulations)
+    raise BadInputError(
+        f"no player is called {name!r}: it is no folder of a run, and none of {', '.join(KINDS.values())}"
+    )
+
+
+def whole(text: str, name: str) -> int:
+    """A number that stands in a player's name."""
+    if not text.isdigit():
+        raise BadInputError(f"{name!r} names no player: {text!r} is not a whole number")
+    return int(text)
+
+
+def gnu_go() -> str:
+    """Where GNU Go lies.
+
+    Raises:
+        BadInputError: nowhere.
+    """
+    found = shutil.which("gnugo", path=f"{os.environ.get('PATH', os.defpath)}:/usr/games")
+    if found is None:
+        raise BadInputError("GNU Go is not installed; on Debian and Ubuntu: apt-get install gnugo")
+    return found
+
+
+def of_program(name: str, command: str) -> Player:
+    """Another program."""
+    engine = Engine(command)
+    return Player(name, engine, close=engine.close)
+
+
+def of_run(path: Path, simulations: int) -> Player:
+    """The newest checkpoint of a run.
+
+    Raises:
+        BadInputError: it is no run of alphazero, or has no checkpoint yet.
+    """
+    folder = RunFolder.open(path)
+    job = Job.of(folder)
+    if job.algorithm != "alphazero":
+        raise BadInputError(f"{path} is a run of {job.algorithm}, which plays no Go; alphazero does")
+    if not folder.checkpoints:
+        raise BadInputError(f"{path} has no checkpoint yet; train it with `sparring resume {path}`")
+    state = checkpoint.read(folder.checkpoints[-1])["parts"]["average"]
+    weights = {name.removeprefix("module."): weight for name, weight in state.items() if name.startswith("module.")}
+    network = Network(job.config.width, job.config.blocks)
+    network.load_state_dict(weights)
+    rules = job.config.played
+    mind = Mind(network, rules.height, rules.width)
+    search = dataclasses.replace(job.config.search, select="puct", simulations=simulations)
+    searcher = Searcher(mind.guide, search, nodes=max(PLAYING_NODES, 4 * simulations), rows=min(ROWS, simulations))
+    return Player(path.name, searcher, rules, mind.owners)
+
+
+def common_rules(players: list[Player], board: int | None, komi: float | None) -> Rules:
+    """What players can play together: the board that some were trained on, or the one asked for.
+
+    Raises:
+        BadInputError: they were trained on different boards, or another is asked for.
+    """
+    trained = {one.name: one.rules for one in players if one.rules is not None}
+    sizes = {name: rules.height for name, rules in trained.items()}
+    asked = {"--board": board} if board is not None else {}
+    if len({*sizes.values(), *asked.values()}) > 1:
+        told = ", ".join(f"{name} plays {size}×{size}" for name, size in {**sizes, **asked}.items())
+        raise BadInputError(f"no board fits all: {told}")
+    rules = next(iter(trained.values()), None)
+    if rules is None:
+        size = board or 9
+        rules = Rules(size, size, "positional", suicide=False, komi=7.0)
+    return dataclasses.replace(rules, suicide=False, **({} if komi is None else {"komi": komi}))
