@@ -184,7 +184,7 @@ def test_a_program_of_other_rules_is_named_with_ours(gnu_go):
 
 def test_opponents_that_there_are_not():
     with pytest.raises(UnknownNameError, match="no opponent is called 'gtp'; did you mean gtp:COMMAND"):
-        opponents.called("gtp")
+        opponents.called("gtp", Rules())
     with pytest.raises(BadInputError, match="no_such_program"):
         GoEnv(opponent="gtp:no_such_program --mode gtp")
     mute = shlex.join([sys.executable, "-c", "print('hello')"])

@@ -94,8 +94,10 @@ class GoAEC(AECEnv):  # type: ignore[misc]
         if self.terminations[agent] or self.truncations[agent]:
             self._was_dead_step(action)
             return
+        if action is None:
+            raise BadInputError(f"{agent} is to move, and None is a move only of who has no game any more")
+        self.board.play(int(action))
         self._cumulative_rewards[agent] = 0.0
-        self.board.play(int(action))  # type: ignore[arg-type]
         self._clear_rewards()
         if self.board.over:
             sign = float(np.sign(self.board.margin()))

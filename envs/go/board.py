@@ -106,7 +106,7 @@ class Board:
         return 0 <= action <= self.rules.area and bool(self.legal()[action])
 
     def legal(self) -> Array:
-        """[H · W + 1] bool; nothing is legal in a game that is over."""
+        """[H · W + 1] bool; nothing is legal in a game that is over. One thread at a time: points are marked meanwhile."""
         legal = np.zeros(self.rules.area + 1, np.uint8)
         kernels.mask(*self._rows, self.table.z, self.table.geometry, self.table.shape, legal)
         return legal.astype(bool)
@@ -143,7 +143,7 @@ class Board:
         seen = np.zeros((1, kernels.PLANES, self.rules.area), np.uint8)
         kernels.planes_all(t.u, t.i, t.geometry, t.shape, legal, np.float64(self.rules.komi), seen)
         planes = seen.reshape(kernels.PLANES, self.rules.height, self.rules.width)
-        return planes if mine else kernels.other_side(planes)
+        return planes if mine else other_side(planes)
 
     def areas(self) -> tuple[int, int]:
         """Points of black and white: stones, and empty regions that reach one colour only."""
@@ -176,3 +176,13 @@ class Board:
                 cells.append(f"({shown})" if row * width + column == last else f" {shown} ")
             lines.append(f"{height - row:2} {''.join(cells)}")
         return "\n".join([*lines, f"    {letters}"])
+
+
+def other_side(seen: Array) -> Array:
+    """What the other player sees of the same board, from the mover's planes [10, H, W]."""
+    turned = seen.copy()
+    turned[[0, 1]] = seen[[1, 0]]
+    turned[4] = 0  # nothing is forbidden to who is not to move
+    turned[8] = 1 - seen[8]
+    turned[9] = 256 - seen[9].astype(np.int64).clip(1, 255)
+    return turned
