@@ -67,8 +67,13 @@ class GoAEC(AECEnv):  # type: ignore[misc]
         return self.action_spaces[agent]
 
     def reset(self, seed: int | None = None, options: dict[str, Any] | None = None) -> None:
-        """An empty board; Go has no dice."""
-        self.board = Board(self.rules)
+        """An empty board, or one with the "handicap" and "moves" of `options`; Go has no dice.
+
+        Raises:
+            BadInputError: a move or stone is not legal.
+        """
+        told = options or {}
+        self.board = Board(self.rules, told.get("moves", ()), told.get("handicap", ()))
         self.agents = list(AGENTS)
         self.rewards = dict.fromkeys(AGENTS, 0.0)
         self._cumulative_rewards = dict.fromkeys(AGENTS, 0.0)
@@ -77,6 +82,8 @@ class GoAEC(AECEnv):  # type: ignore[misc]
         self.infos: dict[str, dict[str, Any]] = {agent: {} for agent in AGENTS}
         self.turns = AgentSelector(self.agents)
         self.agent_selection = self.turns.next()
+        if self.board.to_move != BLACK:
+            self.agent_selection = self.turns.next()
 
     def observe(self, agent: str) -> dict[str, Array]:
         """What `agent` sees, whoever is to move."""

@@ -106,7 +106,7 @@ class Board:
         return 0 <= action <= self.rules.area and bool(self.legal()[action])
 
     def legal(self) -> Array:
-        """[H · W + 1] bool; nothing is legal in a game that is over. One thread at a time: points are marked meanwhile."""
+        """[H · W + 1] bool; nothing is legal in a game that is over. One thread at a time: it marks points."""
         legal = np.zeros(self.rules.area + 1, np.uint8)
         kernels.mask(*self._rows, self.table.z, self.table.geometry, self.table.shape, legal)
         return legal.astype(bool)

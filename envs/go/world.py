@@ -15,7 +15,7 @@ from gymnasium.spaces import Box, Discrete
 
 from sparring.envs.errors import BadInputError
 from sparring.envs.go import kernels, opponents, picture
-from sparring.envs.go.board import BLACK, COLOURS, Board
+from sparring.envs.go.board import BLACK, COLOURS, WHITE, Board
 from sparring.envs.go.opponents import Engine, Opponent
 from sparring.envs.go.rules import Rules, chosen
 from sparring.envs.worlds import Array
@@ -78,20 +78,25 @@ class GoEnv(gymnasium.Env[Array, int]):
             self.engine = self.opponent
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Array, dict[str, Any]]:
-        """An empty board; where the agent is white, the opponent has moved.
+        """An empty board, or the one that `options` tell of; if it is the opponent's turn, it has moved.
+
+        Args:
+            seed: of the colour, where it is drawn, and of the opponent.
+            options: "handicap", black stones by their points, after which white moves first; "moves" that were played.
 
         Raises:
-            BadInputError: the opponent's first move has ended the game.
+            BadInputError: a move or stone is not legal, or the game is over before the agent has moved.
             GtpError: a program does not answer.
         """
         super().reset(seed=seed)
-        self.board, self.given_up = Board(self.rules), {}
+        told = options or {}
+        self.board, self.given_up = Board(self.rules, told.get("moves", ()), told.get("handicap", ())), {}
         colour = COLOURS[int(self.np_random.integers(1, 3))] if self.colour == "random" else self.colour
-        if self.opponent is not None and colour == "white":
+        self.mine = BLACK if colour == "black" else WHITE
+        if self.opponent is not None and self.board.to_move != self.mine and not self.board.over:
             self._move(self.opponent(self.board, self.np_random))
-            if self._over:
-                raise BadInputError(f"the opponent has ended the game before the agent moved: {self._ended}")
-        self.mine = self.board.to_move
+        if self._over:
+            raise BadInputError(f"the game is over before the agent has moved: {self._ended}")
         if self.render_mode == "human":
             self.render()
         return self.board.planes(), self._info()
