@@ -15,7 +15,7 @@ from pettingzoo.utils.agent_selector import AgentSelector
 
 from sparring.envs.errors import BadInputError
 from sparring.envs.go import kernels, picture
-from sparring.envs.go.board import BLACK, Board
+from sparring.envs.go.board import BLACK, Board, handicap
 from sparring.envs.go.rules import Rules, chosen
 from sparring.envs.worlds import Array
 
@@ -73,7 +73,7 @@ class GoAEC(AECEnv):  # type: ignore[misc]
             BadInputError: a move or stone is not legal.
         """
         told = options or {}
-        self.board = Board(self.rules, told.get("moves", ()), told.get("handicap", ()))
+        self.board = Board(self.rules, told.get("moves", ()), handicap(told.get("handicap", ())))
         self.agents = list(AGENTS)
         self.rewards = dict.fromkeys(AGENTS, 0.0)
         self._cumulative_rewards = dict.fromkeys(AGENTS, 0.0)

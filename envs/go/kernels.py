@@ -267,16 +267,17 @@ def begin(u, i, k, geometry, shape):
 
 
 @jitted
-def set_up(u, i, k, z, geometry, shape, stones):
-    """Black stones on an empty board before the first move, which is then white's; the game begins here."""
+def set_up(u, i, k, z, geometry, shape, black, white, mover):
+    """Stones on an empty board before the first move; the game, and what may not recur, begin here."""
     n, s = shape[STRIP], shape[STRIDE]
-    for one in range(np.uint64(len(stones))):
-        u[MOVER] = BLACK
-        place(u, i, k, z, n, s, np.uint64(geometry[n + np.uint64(stones[one])]))
-    u[MOVER] = WHITE
+    for stones, colour in ((black, BLACK), (white, WHITE)):
+        for one in range(np.uint64(len(stones))):
+            u[MOVER] = colour
+            place(u, i, k, z, n, s, np.uint64(geometry[n + np.uint64(stones[one])]))
+    u[MOVER] = mover
     u[BAN] = np.uint16(0)
     u[SEEN] = np.uint16(0)
-    remember(u, k, shape, situation_of(k, n, shape, WHITE))
+    remember(u, k, shape, situation_of(k, n, shape, mover))
 
 
 @jitted

@@ -73,7 +73,8 @@ class Engine:
         self.program.close()
 
     def _follow(self, board: Board) -> None:
-        plies = [*(Ply("B", stone) for stone in board.handicap), *board.plies]
+        black, white, _ = board.start
+        plies = [*(Ply("B", stone) for stone in black), *(Ply("W", stone) for stone in white), *board.plies]
         known = len(self.told)
         if self.rules != board.rules or plies[:known] != self.told:
             self._begin(board.rules)

@@ -100,7 +100,7 @@ def compile_kernels() -> None:
         kernels.move(*one, np.uint64(1))
         kernels.areas(u[0], shape, scratch)
         kernels.pass_alive(u[0], shape, np.uint16(1), scratch)
-        kernels.set_up(*one, np.zeros(0, np.uint16))
+        kernels.set_up(*one, *np.zeros((2, 0), np.uint16), np.uint16(1))
         kernels.playouts(*one, 1, np.zeros(1, np.int32))
     finally:
         announcement.cancel()

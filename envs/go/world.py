@@ -15,7 +15,7 @@ from gymnasium.spaces import Box, Discrete
 
 from sparring.envs.errors import BadInputError
 from sparring.envs.go import kernels, opponents, picture
-from sparring.envs.go.board import BLACK, COLOURS, WHITE, Board
+from sparring.envs.go.board import BLACK, COLOURS, WHITE, Board, handicap
 from sparring.envs.go.opponents import Engine, Opponent
 from sparring.envs.go.rules import Rules, chosen
 from sparring.envs.worlds import Array
@@ -90,7 +90,7 @@ class GoEnv(gymnasium.Env[Array, int]):
         """
         super().reset(seed=seed)
         told = options or {}
-        self.board, self.given_up = Board(self.rules, told.get("moves", ()), told.get("handicap", ())), {}
+        self.board, self.given_up = Board(self.rules, told.get("moves", ()), handicap(told.get("handicap", ()))), {}
         colour = COLOURS[int(self.np_random.integers(1, 3))] if self.colour == "random" else self.colour
         self.mine = BLACK if colour == "black" else WHITE
         if self.opponent is not None and self.board.to_move != self.mine and not self.board.over:
