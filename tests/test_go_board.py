@@ -415,7 +415,7 @@ def test_rules_have_names():
     assert rules.chosen("cgos", np.int64(5)) == Rules(5, 5)
     with pytest.raises(UnknownNameError, match="no ko rule is called 'superko'"):
         Rules(9, 9, "superko")
-    with pytest.raises(BadInputError, match="width is 9.5; it must be a whole number"):
+    with pytest.raises(BadInputError, match=r"width is 9\.5; it must be a whole number"):
         Rules(9, 9.5)
     with pytest.raises(BadInputError, match="height is 20; it must be between 1 and 19"):
         Rules(20, 19)
@@ -447,8 +447,9 @@ def test_what_is_alive_by_benson_is_so_on_both_boards(size, suicide):
 # ---------------------------------------------------------------------------------------------- what is seen
 
 
-def test_planes_are_seen_from_the_side_to_move():
-    rules_ = Rules(5, 5, komi=3.5)
+@pytest.mark.parametrize(("ko", "suicide"), KINDS)
+def test_planes_are_seen_from_the_side_to_move(ko, suicide):
+    rules_ = Rules(5, 5, ko, suicide, komi=3.5)
     dice = random.Random(3)
     board, position = Board(rules_), slow(rules_)
     for _ in range(60):
@@ -468,7 +469,7 @@ def test_planes_are_seen_from_the_side_to_move():
             if len(board.moves) >= ago and board.moves[-ago] < 25:
                 expected[board.moves[-ago]] = 1
             np.testing.assert_array_equal(seen[plane].flatten(), expected)
-        barred = [p for p in range(25) if go_oracle.why_illegal(position, p) == "positional ko"]
+        barred = [p for p in range(25) if go_oracle.why_illegal(position, p) == f"{ko} ko"]
         assert np.flatnonzero(seen[4]).tolist() == barred
         assert (seen[8] == (mine == BLACK)).all()
         assert (seen[9] == 128 + 7 * (-1 if mine == BLACK else 1)).all()

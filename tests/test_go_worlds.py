@@ -173,9 +173,7 @@ def test_a_batch_with_an_illegal_move_plays_nothing():
         worlds.step(np.array([0, 4, 9]))
     with pytest.raises(BadInputError, match="action 10 in game 2 is not legal: it must lie between 0 and 9"):
         worlds.step(np.array([0, 0, 10]))
-    with pytest.raises(
-        BadInputError, match=r"actions are int64\[2\]; there are 3 games, and each takes a whole number"
-    ):
+    with pytest.raises(BadInputError, match=r"actions are int64\[2\]; there are 3 games, and each takes a whole"):
         worlds.step(np.array([0, 0]))
     with pytest.raises(BadInputError, match=r"actions are float64\[3\]; there are 3 games"):
         worlds.step(np.zeros(3))
