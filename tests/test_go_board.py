@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import go_oracle
+from go_tables import PERFT, RULES
 from sparring.envs.errors import BadInputError, UnknownNameError
 from sparring.envs.go import kernels, rules, sgf, table
-from sparring.envs.go.board import BLACK, WHITE, Board
+from sparring.envs.go.board import BLACK, WHITE, Board, Start, handicap
 from sparring.envs.go.gtp import Program
 from sparring.envs.go.rules import Rules
 
@@ -72,33 +73,6 @@ def test_games_of_any_size_and_rules_are_the_same_on_both_boards(height, width, 
     side_by_side(Rules(height, width, ko=ko, suicide=suicide, cap=10_000), seed, 80, pass_every)
 
 
-PERFT = {  # go.md's tables, depths 1, 2, …
-    ((1, 2), 0): "3 7 8 6 2 0",
-    ((1, 3), 0): "4 11 22 41 58 78 98 110 116",
-    ((1, 3), 2): "4 13 34 73 126 220 370 638 974",
-    ((1, 3), 3): "4 11 22 41 60 84 106 118 124",
-    ((1, 3), 5): "4 11 22 41 66 106 176 288 460",
-    ((1, 4), 0): "5 19 58 142 288 592 1086 2018",
-    ((1, 4), 1): "5 19 54 120 224 418 714 1300",
-    ((1, 4), 2): "5 21 72 212 562 1340 2934",
-    ((1, 4), 3): "5 19 54 120 224 418 724 1342",
-    ((1, 4), 5): "5 19 54 120 226 428 800 1616",
-    ((2, 2), 0): "5 21 68 156 316 604 1088 2184 4184",
-    ((2, 2), 2): "5 21 68 180 428 860 1704 3936",
-    ((2, 2), 3): "5 21 68 156 316 604 1112 2312 4544",
-    ((2, 2), 5): "5 21 68 156 316 604 1168 2592 5768",
-    ((2, 3), 0): "7 43 222 942 3378 9834",
-    ((2, 3), 1): "7 43 222 934 3242 8666",
-    ((2, 3), 2): "7 43 222 974 3626 11782",
-    ((2, 4), 1): "9 73 520 3208 17160",
-    ((3, 3), 0): "10 91 738 5281",
-    ((3, 3), 2): "10 91 738 5345",
-    ((3, 4), 2): "13 157 1740 17708",
-    ((4, 4), 2): "17 273 4112",
-    ((5, 5), 0): "26 651 15650",
-}
-
-
 def perft(rules_, depth):
     """Sequences of each length up to `depth`; a game that is over counts at its own length only."""
     t = table.lay(rules_, 1)
@@ -119,11 +93,123 @@ def perft(rules_, depth):
     return counts[1:]
 
 
-@pytest.mark.parametrize(("size", "kind"), PERFT, ids=str)
+@pytest.mark.parametrize("kind", range(5))
+@pytest.mark.parametrize("size", PERFT, ids=str)
 def test_perft_is_as_published(size, kind):
-    ko, suicide = KINDS[kind]
-    expected = [int(number) for number in PERFT[size, kind].split()]
+    """Every row to its end, or to where it would take more than a second."""
+    ko, suicide = list(RULES.values())[kind]
+    expected = [count for count in PERFT[size][kind] if count < 20_000]
     assert perft(Rules(*size, ko=ko, suicide=suicide, cap=1_000), len(expected)) == expected
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", range(5))
+@pytest.mark.parametrize("size", [size for size in PERFT if max(PERFT[size][0]) >= 20_000], ids=str)
+def test_perft_is_as_published_to_the_end_of_the_table(size, kind):
+    ko, suicide = list(RULES.values())[kind]
+    assert perft(Rules(*size, ko=ko, suicide=suicide, cap=1_000), len(PERFT[size][kind])) == PERFT[size][kind]
+
+
+def solve(rules_):
+    """Black's score under best play by fail-hard alpha-beta that passes first, and the positions it visits."""
+    nodes = 0
+
+    def value(moves, alpha, beta):
+        nonlocal nodes
+        board = Board(rules_, moves)
+        if board.over:
+            return max(alpha, min(beta, board.margin() * (1 if board.to_move == BLACK else -1)))
+        nodes += 1
+        *points, pass_ = np.flatnonzero(board.legal()).tolist()
+        for action in [pass_, *points]:
+            alpha = max(alpha, -value([*moves, action], -beta, -alpha))
+            if alpha >= beta:
+                return beta
+        return alpha
+
+    return value([], -rules_.area, rules_.area), nodes
+
+
+@pytest.mark.parametrize(
+    ("size", "ko", "found", "nodes"),
+    [
+        ((1, 1), "positional", 0, 2),
+        ((1, 2), "positional", 0, 18),
+        ((1, 3), "positional", 3, 14),
+        ((1, 4), "positional", 4, 164),
+        ((1, 4), "situational", 4, 146),
+        ((2, 2), "positional", 1, 1446),  # published by Tromp
+        ((2, 2), "situational", 1, 1642),
+    ],
+)
+def test_small_boards_have_their_known_values(size, ko, found, nodes):
+    assert solve(Rules(*size, ko=ko, komi=0.0, cap=1_000)) == (found, nodes)
+
+
+def test_there_are_907_games_on_one_by_three():
+    """Either colour may play at any time, until nobody can (Tromp & Farnebäck)."""
+    law, level, games = Rules(1, 3, "positional", suicide=True, komi=0.0, cap=1_000), [()], 0
+    while level:
+        games += len(level)
+        level = [(*path, step) for path in level for step in placements(law, path)]
+    assert games == 907
+
+
+def placements(law, path):
+    """(colour, point) that may follow: the other colour's turn is had by a pass, which positional superko ignores."""
+    found = []
+    for colour in (BLACK, WHITE):
+        board = Board(law)
+        for mover, point in (*path, (colour, None)):
+            if board.to_move != mover:
+                board.play(law.area)
+            if point is not None:
+                board.play(point)
+        found += [(colour, int(point)) for point in np.flatnonzero(board.legal()[:-1])]
+    return found
+
+
+SHAPES = {  # a picture, and marks in the order in which they are played where they may be
+    "ko": (". X O . . \n X O a O . \n . X O . . \n . b . . t", "abtba"),
+    "snapback": ("X O a b X \n X O O O X \n X X X X X \n . . . . .", "aba"),
+    "send two, return one": ("O a O b X . \n O O X X X . \n . . . c . t", "bactbact"),
+    "three kos": ("X O a O X b X O X O c O \n . X O . . X O . . X O .", "bcabcabc"),
+    "suicide of two": ("a X O . \n O O O . \n . . b .", "abab"),
+    "suicide of one": ("a O . \n O O . \n . . b", "aba"),
+    "seki": (". O X a O X . \n . O X b O X .", "abab"),
+    "bent four": ("X X X a O X . \n b O O O O X . \n O O X X X X . \n X X X . . . .", "baba"),
+    "corner capture": ("O a . \n X . b", "ab"),
+    "edge capture": ("X O a \n . X b", "ab"),
+    "three chains at once": ("X O a O \n . X O X \n . b X .", "ab"),
+}
+
+
+@pytest.mark.parametrize(("ko", "suicide"), KINDS)
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("to_move", [BLACK, WHITE])
+def test_drawn_positions_go_on_alike_on_both_boards(shape, ko, suicide, to_move):
+    """The marks in turn, then a hundred random moves; what each may play is compared at every ply."""
+    picture, order = SHAPES[shape]
+    position = go_oracle.drawn(picture, to_move, ko=ko, suicide=suicide)
+    law = Rules(position.rules.height, position.rules.width, ko, suicide, komi=0.0, cap=10_000)
+    black, white = (
+        tuple(point for point, stone in enumerate(position.board) if stone == colour) for colour in (BLACK, WHITE)
+    )
+    board, at, dice = Board(law, start=Start(black, white, to_move)), go_oracle.marks(picture), random.Random(shape)
+    barred = 0
+    for step in range(100):
+        compared(board, position)
+        choices = go_oracle.legal(position)
+        if not choices:
+            break
+        action = at[order[step]] if step < len(order) else dice.choice(choices[:-1] or choices)
+        if action not in choices:
+            barred += 1
+            action = choices[-1]
+        board.play(action)
+        position = go_oracle.play(position, action)
+    if shape == "ko":
+        assert barred > 0
 
 
 @pytest.mark.slow
@@ -303,7 +389,7 @@ def test_a_game_that_lasts_too_long_is_cut_and_counted():
 
 def test_handicap_stones_stand_before_white_moves():
     rules_ = Rules(5, 5, komi=0.5)
-    board, position = Board(rules_, handicap=[6, 18]), slow(rules_, (6, 18))
+    board, position = Board(rules_, start=handicap([6, 18])), slow(rules_, (6, 18))
     dice = random.Random(0)
     assert board.to_move == WHITE
     for _ in range(40):
@@ -311,10 +397,14 @@ def test_handicap_stones_stand_before_white_moves():
         action = dice.choice(go_oracle.legal(position)[:-1] or [25])
         board.play(action)
         position = go_oracle.play(position, action)
-    with pytest.raises(BadInputError, match="not different points"):
-        Board(rules_, handicap=[3, 3])
+    with pytest.raises(BadInputError, match="not on different points"):
+        Board(rules_, start=handicap([3, 3]))
+    with pytest.raises(BadInputError, match="not on different points"):
+        Board(rules_, start=Start((3,), (25,)))
     with pytest.raises(BadInputError, match="leave some of them no liberty"):
-        Board(Rules(2, 2), handicap=[0, 1, 2, 3])
+        Board(Rules(2, 2), start=handicap([0, 1, 2, 3]))
+    with pytest.raises(BadInputError, match="leave some of them no liberty"):
+        Board(Rules(1, 2), start=Start((0,), (1,)))
 
 
 def test_rules_have_names():
@@ -322,6 +412,11 @@ def test_rules_have_names():
     assert rules.chosen("aga", 5, komi=0).komi == 0
     with pytest.raises(UnknownNameError, match="no rules is called 'japanese'"):
         rules.chosen("japanese")
+    assert rules.chosen("cgos", np.int64(5)) == Rules(5, 5)
+    with pytest.raises(UnknownNameError, match="no ko rule is called 'superko'"):
+        Rules(9, 9, "superko")
+    with pytest.raises(BadInputError, match=r"width is 9\.5; it must be a whole number"):
+        Rules(9, 9.5)
     with pytest.raises(BadInputError, match="height is 20; it must be between 1 and 19"):
         Rules(20, 19)
     with pytest.raises(BadInputError, match="komi is nan"):
@@ -352,8 +447,9 @@ def test_what_is_alive_by_benson_is_so_on_both_boards(size, suicide):
 # ---------------------------------------------------------------------------------------------- what is seen
 
 
-def test_planes_are_seen_from_the_side_to_move():
-    rules_ = Rules(5, 5, komi=3.5)
+@pytest.mark.parametrize(("ko", "suicide"), KINDS)
+def test_planes_are_seen_from_the_side_to_move(ko, suicide):
+    rules_ = Rules(5, 5, ko, suicide, komi=3.5)
     dice = random.Random(3)
     board, position = Board(rules_), slow(rules_)
     for _ in range(60):
@@ -373,7 +469,7 @@ def test_planes_are_seen_from_the_side_to_move():
             if len(board.moves) >= ago and board.moves[-ago] < 25:
                 expected[board.moves[-ago]] = 1
             np.testing.assert_array_equal(seen[plane].flatten(), expected)
-        barred = [p for p in range(25) if go_oracle.why_illegal(position, p) == "positional ko"]
+        barred = [p for p in range(25) if go_oracle.why_illegal(position, p) == f"{ko} ko"]
         assert np.flatnonzero(seen[4]).tolist() == barred
         assert (seen[8] == (mine == BLACK)).all()
         assert (seen[9] == 128 + 7 * (-1 if mine == BLACK else 1)).all()

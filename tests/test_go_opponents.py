@@ -11,7 +11,7 @@ import pytest
 import sparring.envs
 from sparring.envs.errors import BadInputError, UnknownNameError
 from sparring.envs.go import WORLDS, opponents, sgf
-from sparring.envs.go.board import Board
+from sparring.envs.go.board import Board, Start, handicap
 from sparring.envs.go.gtp import GtpError
 from sparring.envs.go.opponents import Engine
 from sparring.envs.go.record import Game, Ply
@@ -92,6 +92,12 @@ def test_a_function_answers_and_may_resign_or_err():
     strict.reset()
     with pytest.raises(BadInputError, match=r"white may not play 4 \(B2\)"):
         strict.step(4)
+    with pytest.raises(BadInputError, match="the opponent has not answered the last move; reset begins another game"):
+        strict.step(0)
+    strict.reset()
+    assert strict.board.moves == []
+    with pytest.raises(BadInputError, match="the game is over before the agent has moved: resigned black"):
+        GoEnv(3, opponent=lambda board, dice: None, colour="white").reset()
 
 
 @pytest.mark.parametrize("action", [-1, 10, 100])
@@ -160,7 +166,7 @@ def test_an_engine_takes_up_any_game(gnu_go):
         Board(law, [12, 13, 7]),
         Board(law, [12, 13, 8]),
         Board(law, [12]),
-        Board(law, [13, 6], handicap=[12, 8]),
+        Board(law, [13, 6], handicap([12, 8])),
         Board(chosen("chinese", 7), [0]),
     ):
         action = engine(board, dice)
@@ -184,7 +190,9 @@ def test_a_program_of_other_rules_is_named_with_ours(gnu_go):
 
 def test_opponents_that_there_are_not():
     with pytest.raises(UnknownNameError, match="no opponent is called 'gtp'; did you mean gtp:COMMAND"):
-        opponents.called("gtp")
+        opponents.called("gtp", Rules())
+    with pytest.raises(BadInputError, match="GTP knows square boards only, and this one has 5 × 7"):
+        GoEnv((5, 7), opponent=f"gtp:{sys.executable}")
     with pytest.raises(BadInputError, match="no_such_program"):
         GoEnv(opponent="gtp:no_such_program --mode gtp")
     mute = shlex.join([sys.executable, "-c", "print('hello')"])
@@ -195,20 +203,31 @@ def test_opponents_that_there_are_not():
 # ---------------------------------------------------------------------------------------------- records
 
 
-@pytest.mark.parametrize("handicap", [(), (12, 6)])
-def test_a_game_is_the_same_after_sgf(tmp_path, handicap):
+@pytest.mark.parametrize("stones", [(), (12, 6)])
+def test_a_game_is_the_same_after_sgf(tmp_path, stones):
     law = Rules(5, 5, "positional", komi=3.5)
-    dice, board = np.random.default_rng(1), Board(law, handicap=handicap)
+    dice, board = np.random.default_rng(1), Board(law, start=handicap(stones))
     while not board.over:
         legal = np.flatnonzero(board.legal())
         board.play(int(dice.choice(legal)))
     game = board.record(black="ours", rules="chinese")
-    assert (game.black, game.handicap, game.komi) == ("ours", len(handicap), 3.5)
+    assert (game.black, game.handicap, game.komi) == ("ours", len(stones), 3.5)
     assert game.result == f"{'B' if board.margin() > 0 else 'W'}+{abs(board.margin()):g}"
     sgf.save(game, tmp_path / "game.sgf")
     again = Board.of(sgf.parse((tmp_path / "game.sgf").read_text()), Rules(9, 9, "positional"))
     assert (again.moves, again.plies, again.rules, again.over) == (board.moves, board.plies, law, board.over)
     assert str(again) == str(board)
+
+
+def test_a_problem_with_stones_of_both_colours_is_set_up_and_written(tmp_path):
+    law = Rules(3, 3, komi=0.0)
+    board = Board(law, [2], Start((4,), (0, 1), 2))
+    sgf.save(board.record(), tmp_path / "problem.sgf")
+    again = Board.of(sgf.load(tmp_path / "problem.sgf"), law)
+    assert (again.start, again.moves, str(again)) == (board.start, [2], str(board))
+    empty = Board(law, (), Start((4,), (0,), 1))
+    sgf.save(empty.record(), tmp_path / "empty.sgf")
+    assert Board.of(sgf.load(tmp_path / "empty.sgf"), law).start == empty.start
 
 
 def test_a_drawn_game_and_an_open_one_are_recorded_as_such():
@@ -220,7 +239,5 @@ def test_records_that_cannot_be_played_say_why():
     law = Rules(3, 3)
     with pytest.raises(BadInputError, match="move 2 is B's, and it is W's turn"):
         Board.of(Game((3, 3), (Ply("B", 0), Ply("B", 1))), law)
-    with pytest.raises(BadInputError, match="sets up 1 white stones; only black ones"):
-        Board.of(Game((3, 3), white_stones=(4,)), law)
     with pytest.raises(BadInputError, match=r"white may not play 0 \(A3\) as move 2"):
         Board.of(Game((3, 3), (Ply("B", 0), Ply("W", 0))), law)

@@ -100,11 +100,31 @@ def test_an_illegal_move_loses_or_raises_as_one_likes():
     assert strict.board.moves == [4]
 
 
+def test_a_game_may_begin_later_or_with_a_handicap():
+    world = GoEnv(3, opponent="none")
+    _, info = world.reset(options={"moves": [4, 0]})
+    assert (info["to_move"], world.board.moves) == (BLACK, [4, 0])
+    _, info = world.reset(options={"handicap": [4, 0]})
+    assert (info["to_move"], int(world.board.stones().sum())) == (WHITE, 2)
+    met = GoEnv(3)  # black, who has two stones: the opponent moves first
+    _, info = met.reset(options={"handicap": [4, 0]}, seed=0)
+    assert (info["to_move"], len(met.board.moves)) == (BLACK, 1)
+    turns = GoAEC(3)
+    turns.reset(options={"handicap": [4, 0]})
+    assert turns.agent_selection == "white_0"
+    turns.reset(options={"moves": [4]})
+    assert turns.agent_selection == "white_0"
+    with pytest.raises(BadInputError, match="not on different points of 9"):
+        world.reset(options={"handicap": [9]})
+
+
 def test_words_that_mean_nothing_are_refused():
     with pytest.raises(UnknownNameError, match="no opponent is called 'randon'; did you mean random"):
         GoEnv(opponent="randon")
     with pytest.raises(BadInputError, match="colour is 'red'; it can be black, white or random"):
         GoEnv(colour="red")
+    with pytest.raises(BadInputError, match="illegal is 'lose'; it can be loses or raises"):
+        GoEnv(illegal="lose")
     with pytest.raises(BadInputError, match="render_mode is 'film'; it can be ansi, rgb_array, human"):
         GoEnv(render_mode="film")
 
@@ -153,8 +173,12 @@ def test_a_batch_with_an_illegal_move_plays_nothing():
         worlds.step(np.array([0, 4, 9]))
     with pytest.raises(BadInputError, match="action 10 in game 2 is not legal: it must lie between 0 and 9"):
         worlds.step(np.array([0, 0, 10]))
-    with pytest.raises(BadInputError, match=r"actions have shape \(2,\); there are 3 games"):
+    with pytest.raises(BadInputError, match=r"actions are int64\[2\]; there are 3 games, and each takes a whole"):
         worlds.step(np.array([0, 0]))
+    with pytest.raises(BadInputError, match=r"actions are float64\[3\]; there are 3 games"):
+        worlds.step(np.zeros(3))
+    with pytest.raises(BadInputError, match="action -1 in game 0 is not legal: it must lie between 0 and 9"):
+        worlds.step(np.array([-1, 0, 0]))
     np.testing.assert_array_equal(worlds.table.u, before)
 
 

@@ -15,7 +15,7 @@ from pettingzoo.utils.agent_selector import AgentSelector
 
 from sparring.envs.errors import BadInputError
 from sparring.envs.go import kernels, picture
-from sparring.envs.go.board import BLACK, Board
+from sparring.envs.go.board import BLACK, Board, handicap
 from sparring.envs.go.rules import Rules, chosen
 from sparring.envs.worlds import Array
 
@@ -67,8 +67,13 @@ class GoAEC(AECEnv):  # type: ignore[misc]
         return self.action_spaces[agent]
 
     def reset(self, seed: int | None = None, options: dict[str, Any] | None = None) -> None:
-        """An empty board; Go has no dice."""
-        self.board = Board(self.rules)
+        """An empty board, or one with the "handicap" and "moves" of `options`; Go has no dice.
+
+        Raises:
+            BadInputError: a move or stone is not legal.
+        """
+        told = options or {}
+        self.board = Board(self.rules, told.get("moves", ()), handicap(told.get("handicap", ())))
         self.agents = list(AGENTS)
         self.rewards = dict.fromkeys(AGENTS, 0.0)
         self._cumulative_rewards = dict.fromkeys(AGENTS, 0.0)
@@ -77,6 +82,8 @@ class GoAEC(AECEnv):  # type: ignore[misc]
         self.infos: dict[str, dict[str, Any]] = {agent: {} for agent in AGENTS}
         self.turns = AgentSelector(self.agents)
         self.agent_selection = self.turns.next()
+        if self.board.to_move != BLACK:
+            self.agent_selection = self.turns.next()
 
     def observe(self, agent: str) -> dict[str, Array]:
         """What `agent` sees, whoever is to move."""
@@ -94,8 +101,10 @@ class GoAEC(AECEnv):  # type: ignore[misc]
         if self.terminations[agent] or self.truncations[agent]:
             self._was_dead_step(action)
             return
+        if action is None:
+            raise BadInputError(f"{agent} is to move, and None is a move only of who has no game any more")
+        self.board.play(int(action))
         self._cumulative_rewards[agent] = 0.0
-        self.board.play(int(action))  # type: ignore[arg-type]
         self._clear_rewards()
         if self.board.over:
             sign = float(np.sign(self.board.margin()))

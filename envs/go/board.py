@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any, Self
+from collections.abc import Iterable
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
@@ -18,43 +18,69 @@ BLACK, WHITE = int(kernels.BLACK), int(kernels.WHITE)
 SIGNS = "·XO"
 COLOURS = {BLACK: "black", WHITE: "white"}
 LETTERS: dict[int, Colour] = {BLACK: "B", WHITE: "W"}
+MOVERS: dict[str, int] = {letter: colour for colour, letter in LETTERS.items()}
+
+
+class Start(NamedTuple):
+    """How a board stands before the first move."""
+
+    black: tuple[int, ...] = ()
+    white: tuple[int, ...] = ()
+    to_move: int = BLACK
+
+
+def handicap(stones: Iterable[int]) -> Start:
+    """Black stones, after which white moves first; without any, an empty board."""
+    black = tuple(stones)
+    return Start(black, (), WHITE if black else BLACK)
+
+
+EMPTY_BOARD = Start()
 
 
 class Board:
     """A game in progress. An action is a point, row · W + column with row 0 at the top, or H · W for a pass."""
 
-    def __init__(self, rules: Rules, moves: Iterable[int] = (), handicap: Sequence[int] = ()) -> None:
-        """The game after `moves`; with `handicap` stones for black, white moves first.
+    def __init__(self, rules: Rules, moves: Iterable[int] = (), start: Start = EMPTY_BOARD) -> None:
+        """The game after `moves`, from an empty board or another `start`.
 
         Raises:
-            BadInputError: a move is not legal, or handicap stones do not stand on different points with liberties.
+            BadInputError: a move is not legal, or stones do not stand on different points with liberties.
         """
         self.rules = rules
+        self.start = start
         self.table = table.lay(rules, 1)
-        if len({*handicap}) < len(handicap) or not all(0 <= point < rules.area for point in handicap):
-            raise BadInputError(f"handicap stones {list(handicap)} are not different points of {rules.area}")
-        if handicap:
-            kernels.set_up(
-                *self._rows, self.table.z, self.table.geometry, self.table.shape, np.array(handicap, np.uint16)
-            )
-            if int((self.stones() == BLACK).sum()) < len(handicap):
-                raise BadInputError(f"handicap stones {list(handicap)} leave some of them no liberty")
-        self.handicap = tuple(handicap)
+        if start != EMPTY_BOARD:
+            self._set_up(start)
         self.resumed = 0  # times that play was taken up again after two passes
         self.moves: list[int] = []
         for action in moves:
             self.play(action)
 
+    def _set_up(self, start: Start) -> None:
+        stones = [*start.black, *start.white]
+        if len({*stones}) < len(stones) or not all(0 <= point < self.rules.area for point in stones):
+            raise BadInputError(f"stones at {stones} are not on different points of {self.rules.area}")
+        black, white = (np.array(points, np.uint16) for points in start[:2])
+        constants = self.table.z, self.table.geometry, self.table.shape
+        kernels.set_up(*self._rows, *constants, black, white, np.uint16(start.to_move))
+        if np.count_nonzero(self.stones()) < len(stones):
+            raise BadInputError(f"stones at {stones} leave some of them no liberty")
+
     @classmethod
     def of(cls, game: Game, rules: Rules) -> Self:
         """Where a recorded game ended, on its board and with its komi, if it records one; the rest are `rules`.
 
+        Who moves first is who does in the record, or whom its PL names; else white where only black stones stand.
+
         Raises:
-            BadInputError: it sets up white stones, a player moves twice running, or a move is not legal.
+            BadInputError: a player moves twice running, or a move or stone is not legal.
         """
-        if game.white_stones:
-            raise BadInputError(f"the game sets up {len(game.white_stones)} white stones; only black ones can be given")
-        board = cls(chosen(rules, game.size, game.komi), handicap=game.black_stones)
+        given = handicap(game.black_stones) if not game.white_stones else Start(game.black_stones, game.white_stones)
+        named = [ply.colour for ply in game.plies[:1]] or [value[:1].upper() for value in game.properties.get("PL", ())]
+        if named and named[0] in MOVERS:
+            given = given._replace(to_move=MOVERS[named[0]])
+        board = cls(chosen(rules, game.size, game.komi), start=given)
         for number, ply in enumerate(game.plies, 1):
             if ply.colour != board.turn:
                 raise BadInputError(f"move {number} is {ply.colour}'s, and it is {board.turn}'s turn")
@@ -78,8 +104,8 @@ class Board:
     @property
     def plies(self) -> tuple[Ply, ...]:
         """The moves and who made them."""
-        first = bool(self.handicap)
-        return tuple(Ply("BW"[(number + first) % 2], move) for number, move in enumerate(self.moves))  # type: ignore[arg-type]
+        turns = [LETTERS[self.start.to_move], LETTERS[3 - self.start.to_move]]
+        return tuple(Ply(turns[number % 2], move) for number, move in enumerate(self.moves))
 
     def record(self, **told: Any) -> Game:
         """The game so far; `told` are other fields of it, such as black="ours" or a rules' name."""
@@ -91,8 +117,10 @@ class Board:
                 "plies": self.plies,
                 "komi": rules.komi,
                 "result": result if self.over else "",
-                "handicap": len(self.handicap),
-                "black_stones": self.handicap,
+                "handicap": len(self.start.black) if self.start == handicap(self.start.black) else 0,
+                "black_stones": self.start.black,
+                "white_stones": self.start.white,
+                "properties": {"PL": (LETTERS[self.start.to_move],)} if self.start != EMPTY_BOARD else {},
                 **told,
             }
         )
@@ -107,7 +135,7 @@ class Board:
         return 0 <= action <= self.rules.area and bool(self.legal()[action])
 
     def legal(self) -> Array:
-        """[H · W + 1] bool; nothing is legal in a game that is over."""
+        """[H · W + 1] bool; nothing is legal in a game that is over. One thread at a time: it marks points."""
         legal = np.zeros(self.rules.area + 1, np.uint8)
         kernels.mask(*self._rows, self.table.z, self.table.geometry, self.table.shape, legal)
         return legal.astype(bool)
@@ -149,7 +177,7 @@ class Board:
         seen = np.zeros((1, kernels.PLANES, self.rules.area), np.uint8)
         kernels.planes_all(t.u, t.i, t.geometry, t.shape, legal, np.float64(self.rules.komi), seen)
         planes = seen.reshape(kernels.PLANES, self.rules.height, self.rules.width)
-        return planes if mine else kernels.other_side(planes)
+        return planes if mine else other_side(planes)
 
     def areas(self) -> tuple[int, int]:
         """Points of black and white: stones, and empty regions that reach one colour only."""
@@ -182,3 +210,13 @@ class Board:
                 cells.append(f"({shown})" if row * width + column == last else f" {shown} ")
             lines.append(f"{height - row:2} {''.join(cells)}")
         return "\n".join([*lines, f"    {letters}"])
+
+
+def other_side(seen: Array) -> Array:
+    """What the other player sees of the same board, from the mover's planes [10, H, W]."""
+    turned = seen.copy()
+    turned[[0, 1]] = seen[[1, 0]]
+    turned[4] = 0  # nothing is forbidden to who is not to move
+    turned[8] = 1 - seen[8]
+    turned[9] = 256 - seen[9].astype(np.int64).clip(1, 255)
+    return turned

@@ -11,6 +11,7 @@ import shlex
 import signal
 import subprocess
 import time
+import weakref
 from contextlib import suppress
 from reprlib import repr as brief
 from typing import IO, cast
@@ -39,6 +40,7 @@ class Child:
 
     def __init__(self, command: str) -> None:
         self._process = _started(command)
+        self._orphaned = weakref.finalize(self, _kill, self._process.pid)  # should nobody call `end`
         self._input = cast(IO[bytes], self._process.stdin)
         self._output = cast(IO[bytes], self._process.stdout)
         self._errors = cast(IO[bytes], self._process.stderr)
@@ -107,8 +109,8 @@ class Child:
         return self._fate
 
     def _collect(self) -> None:
-        with suppress(ProcessLookupError, PermissionError):  # nobody is left, or nobody but zombies
-            os.killpg(self._process.pid, signal.SIGKILL)
+        self._orphaned.detach()
+        _kill(self._process.pid)
         self._process.wait()
         deadline = time.monotonic() + GRACE  # for pipes that somebody took into another session
         while self._open.get_map() and time.monotonic() < deadline:
@@ -139,6 +141,11 @@ class Child:
 
     def _first_line(self) -> str:
         return brief(self._said.partition(b"\n")[0].decode(errors="replace"))
+
+
+def _kill(group: int) -> None:
+    with suppress(ProcessLookupError, PermissionError):  # nobody is left, or nobody but zombies
+        os.killpg(group, signal.SIGKILL)
 
 
 def _started(command: str) -> subprocess.Popen[bytes]:

@@ -4,15 +4,15 @@ A board of H × W lies in a strip with a border: point (row, column) is p = (row
 S = W + 1, so that the four neighbours of p are p ± 1, p ± S and no edge needs a test. Every game has a row in each of
 
     u    uint16   counters, then COLOUR, HEAD, NEXT, OPEN, EMPTIES, WHERE, HEADS, PLACE, MARK, SIZE, one for each point
-    i    int32    n, Σp, Σp² of each chain's pseudo-liberties, at its head
+    i    uint64   n, Σp, Σp² of each chain's pseudo-liberties, packed into a word at its head
     k    uint64   each chain's key, at its head; then hash, dice, a filter and the history
 
 Stones of a chain form a ring (NEXT) and know their head (HEAD). A pseudo-liberty is a pair (stone, empty neighbour);
 with their number n and their sums, a chain has one liberty exactly when n Σp² = (Σp)², and then it is Σp / n: nothing
-is searched. Every chain keeps the XOR of its stones' Zobrist keys, so that the position after a move with captures is
-known in a few XORs, and superko is exact (but for keys of 64 bits). A position with a stone on p can only have been
-before if p was occupied and emptied since; such points alone are looked up, in a Bloom filter of 4,096 bits, two a
-position, and, where that says maybe, in the history itself.
+is searched, and a word holds all three. Every chain keeps the XOR of its stones' Zobrist keys, so that the position
+after a move with captures is known in a few XORs, and superko is exact (but for keys of 64 bits). A position with a
+stone on p can only have been before if p was occupied and emptied since; only such points, and suicides, are looked up,
+in a Bloom filter with two bits a position and, where that says maybe, in the history itself.
 
 `geometry` translates: at p the action, which is row · W + column, and at N + action the point p; a pass is H · W.
 
@@ -31,6 +31,7 @@ from numpy.typing import NDArray
 EMPTY, BLACK, WHITE, BORDER = np.uint16(0), np.uint16(1), np.uint16(2), np.uint16(3)
 SIMPLE, POSITIONAL, SITUATIONAL = 0, 1, 2
 PLANES = 10
+TRIES = 8  # at an empty point that is legal, before all legal points are listed
 
 U0, U1, U2 = (np.uint64(number) for number in range(3))
 
@@ -39,16 +40,16 @@ FREE, CHAINS, MOVER, PASSES, BAN, PLIES, LAST, BEFORE, OVER, SEEN = (np.uint64(o
 COUNTERS = np.uint64(16)
 COLOUR, HEAD, NEXT, OPEN, EMPTIES, WHERE, HEADS, PLACE, MARK, SIZE = (np.uint64(field) for field in range(10))
 FIELDS = 10
-SUMS = 3  # of i: n, Σp, Σp²
-# Of k, after the chains' keys.
+# Of k, after the chains' keys; after the filter comes the history.
 HASH, DICE, FILTER = U0, U1, U2
-WORDS = 64
-HISTORY = np.uint64(2 + WORDS)
-# Of the shape, an array of uint64 that all games share.
-STRIP, STRIDE, HEIGHT, WIDTH, AREA, KO, SUICIDE, CAP, SIDE = (np.uint64(one) for one in range(9))
-MOST_POINTS = 21 * 20 + 1  # of a strip: 19 × 19
+BITS_A_POSITION = 16  # of the filter, at least
+# Of the shape, an array of uint64 that all games share. BITS: the filter's bits less one; PAST: where the history is.
+STRIP, STRIDE, AREA, KO, SUICIDE, CAP, SIDE, BITS, PAST = (np.uint64(one) for one in range(9))
 
-U6, U12, U63, U4095 = np.uint64(6), np.uint64(12), np.uint64(63), np.uint64(4095)
+U6, U16, U63 = np.uint64(6), np.uint64(16), np.uint64(63)
+# Of a word of sums: n in 11 bits, Σp in 20, Σp² in the rest; enough for 19 × 19, and nothing is ever negative.
+SUM, SQUARES = np.uint64(11), np.uint64(31)
+COUNT_MASK, SUM_MASK = np.uint64(2**11 - 1), np.uint64(2**20 - 1)
 LAST_LIBERTY, EMPTIED = np.uint16(1), np.uint16(2)  # of MARK: of an enemy chain, while `mask` looks; by a capture, ever
 
 Words = NDArray[Any]
@@ -69,10 +70,23 @@ def at(field, n, p):
 
 
 @jitted
-def in_atari(i, n, head):
-    """Whether a chain has exactly one liberty."""
-    count, sums, squares = np.int64(i[head]), np.int64(i[n + head]), np.int64(i[U2 * n + head])
-    return count * squares == sums * sums
+def unit(p):
+    """The word of one pseudo-liberty at p."""
+    return U1 | (p << SUM) | ((p * p) << SQUARES)
+
+
+@jitted
+def in_atari(i, head):
+    """Whether a chain, which has a liberty, has just one."""
+    word = i[head]
+    total = (word >> SUM) & SUM_MASK
+    return (word & COUNT_MASK) * (word >> SQUARES) == total * total
+
+
+@jitted
+def last_liberty(i, head):
+    """The liberty of a chain in atari."""
+    return ((i[head] >> SUM) & SUM_MASK) // (i[head] & COUNT_MASK)
 
 
 @jitted
@@ -94,22 +108,15 @@ def lay(u, i, k, z, n, s, p, colour):
     u[at(HEADS, n, chains)] = np.uint16(p)
     u[at(PLACE, n, p)] = np.uint16(chains)
     u[CHAINS] = np.uint16(chains + U1)
-    count, sums, squares = np.int32(0), np.int32(0), np.int32(0)
-    mine = np.int32(p)
+    word, mine = U0, unit(p)
     for q in (p - s, p - U1, p + U1, p + s):
         u[at(OPEN, n, q)] -= np.uint16(1)
         seen = u[at(COLOUR, n, q)]
         if seen == EMPTY:
-            free = np.int32(q)
-            count += np.int32(1)
-            sums += free
-            squares += free * free
+            word += unit(q)
         elif seen != BORDER:
-            head = np.uint64(u[at(HEAD, n, q)])
-            i[head] -= np.int32(1)
-            i[n + head] -= mine
-            i[U2 * n + head] -= mine * mine
-    i[p], i[n + p], i[U2 * n + p] = count, sums, squares
+            i[np.uint64(u[at(HEAD, n, q)])] -= mine
+    i[p] = word
 
 
 @jitted
@@ -139,8 +146,6 @@ def join(u, i, k, n, one, other):
     u[at(NEXT, n, other)] = after
     u[at(SIZE, n, one)] += u[at(SIZE, n, other)]
     i[one] += i[other]
-    i[n + one] += i[n + other]
-    i[U2 * n + one] += i[U2 * n + other]
     k[one] ^= k[other]
     unlist(u, n, other)
     return one
@@ -163,15 +168,12 @@ def take(u, i, k, n, s, head):
             break
     u[FREE] = np.uint16(free)
     while True:
-        mine = np.int32(stone)
+        mine = unit(stone)
         for q in (stone - s, stone - U1, stone + U1, stone + s):
             u[at(OPEN, n, q)] += np.uint16(1)
             seen = u[at(COLOUR, n, q)]
             if seen == BLACK or seen == WHITE:
-                other = np.uint64(u[at(HEAD, n, q)])
-                i[other] += np.int32(1)
-                i[n + other] += mine
-                i[U2 * n + other] += mine * mine
+                i[np.uint64(u[at(HEAD, n, q)])] += mine
         stone = np.uint64(u[at(NEXT, n, stone)])
         if stone == head:
             break
@@ -200,7 +202,7 @@ def place(u, i, k, z, n, s, p):
                 head = join(u, i, k, n, head, other)
     if i[head] == 0:
         take(u, i, k, n, s, head)
-    alone = captured == U1 and u[at(SIZE, n, head)] == 1 and i[head] == 1
+    alone = captured == U1 and u[at(SIZE, n, head)] == 1 and i[head] & COUNT_MASK == U1
     u[BAN] = np.uint16(where) if alone else np.uint16(0)
 
 
@@ -208,23 +210,28 @@ def place(u, i, k, z, n, s, p):
 
 
 @jitted
-def remember(u, k, n, situation):
+def remember(u, k, shape, situation):
     """Let a situation into the history."""
+    n, bits = shape[STRIP], shape[BITS]
     seen = np.uint64(u[SEEN])
-    k[n + HISTORY + seen] = situation
+    k[n + shape[PAST] + seen] = situation
     u[SEEN] = np.uint16(seen + U1)
-    for bit in (situation & U4095, (situation >> U12) & U4095):
+    for bit in (situation & bits, (situation >> U16) & bits):
         k[n + FILTER + (bit >> U6)] |= U1 << (bit & U63)
 
 
 @jitted
-def known(u, k, n, situation):
-    """Whether a situation has been."""
-    for bit in (situation & U4095, (situation >> U12) & U4095):
+def known(u, k, shape, situation):
+    """Whether a situation has been; the latest are looked at first."""
+    n, bits = shape[STRIP], shape[BITS]
+    for bit in (situation & bits, (situation >> U16) & bits):
         if not (k[n + FILTER + (bit >> U6)] >> (bit & U63)) & U1:
             return False
-    for one in range(np.uint64(u[SEEN])):
-        if k[n + HISTORY + one] == situation:
+    one = n + shape[PAST] + np.uint64(u[SEEN])
+    first = n + shape[PAST]
+    while one > first:
+        one -= U1
+        if k[one] == situation:
             return True
     return False
 
@@ -238,7 +245,7 @@ def begin(u, i, k, geometry, shape):
     n, s, area = shape[STRIP], shape[STRIDE], shape[AREA]
     u[:] = 0
     i[:] = 0
-    k[n + FILTER : n + HISTORY] = 0
+    k[n + FILTER : n + shape[PAST]] = 0
     k[n + HASH] = 0
     for p in range(n):
         u[at(COLOUR, n, p)] = BORDER
@@ -256,20 +263,21 @@ def begin(u, i, k, geometry, shape):
                 count += np.uint16(1)
         u[at(OPEN, n, p)] = count
     u[MOVER] = BLACK
-    remember(u, k, n, situation_of(k, n, shape, BLACK))
+    remember(u, k, shape, situation_of(k, n, shape, BLACK))
 
 
 @jitted
-def set_up(u, i, k, z, geometry, shape, stones):
-    """Black stones on an empty board before the first move, which is then white's; the game begins here."""
+def set_up(u, i, k, z, geometry, shape, black, white, mover):
+    """Stones on an empty board before the first move; the game, and what may not recur, begin here."""
     n, s = shape[STRIP], shape[STRIDE]
-    for one in range(np.uint64(len(stones))):
-        u[MOVER] = BLACK
-        place(u, i, k, z, n, s, np.uint64(geometry[n + np.uint64(stones[one])]))
-    u[MOVER] = WHITE
+    for stones, colour in ((black, BLACK), (white, WHITE)):
+        for one in range(np.uint64(len(stones))):
+            u[MOVER] = colour
+            place(u, i, k, z, n, s, np.uint64(geometry[n + np.uint64(stones[one])]))
+    u[MOVER] = mover
     u[BAN] = np.uint16(0)
     u[SEEN] = np.uint16(0)
-    remember(u, k, n, situation_of(k, n, shape, WHITE))
+    remember(u, k, shape, situation_of(k, n, shape, mover))
 
 
 @jitted
@@ -289,12 +297,12 @@ def move(u, i, k, z, geometry, shape, action):
         u[BAN] = np.uint16(0)
         u[PASSES] += np.uint16(1)
         if shape[KO] == U2:
-            remember(u, k, n, situation_of(k, n, shape, other))
+            remember(u, k, shape, situation_of(k, n, shape, other))
     else:
         place(u, i, k, z, n, s, np.uint64(geometry[n + action]))
         u[PASSES] = np.uint16(0)
         if shape[KO] != U0:
-            remember(u, k, n, situation_of(k, n, shape, other))
+            remember(u, k, shape, situation_of(k, n, shape, other))
     u[BEFORE] = u[LAST]
     u[LAST] = np.uint16(action + U1)
     u[PLIES] += np.uint16(1)
@@ -316,10 +324,11 @@ def mask(u, i, k, z, geometry, shape, legal):
     suicide = shape[SUICIDE] != U0
     turn = shape[SIDE] if shape[KO] == U2 and theirs == WHITE else U0
     now = k[n + HASH] ^ turn
+    banned = U0 if superko else np.uint64(u[BAN])
     for one in range(np.uint64(u[CHAINS])):
         head = np.uint64(u[at(HEADS, n, one)])
-        if u[at(COLOUR, n, head)] == theirs and in_atari(i, n, head):
-            u[at(MARK, n, np.uint64(i[n + head] // i[head]))] |= LAST_LIBERTY
+        if u[at(COLOUR, n, head)] == theirs and in_atari(i, head):
+            u[at(MARK, n, last_liberty(i, head))] |= LAST_LIBERTY
     for one in range(np.uint64(u[FREE])):
         p = np.uint64(u[at(EMPTIES, n, one)])
         marks = u[at(MARK, n, p)]
@@ -336,9 +345,9 @@ def mask(u, i, k, z, geometry, shape, legal):
             repeats = superko
         elif repeats:
             after ^= z[np.uint64(mine) * n + p]
-        if p == np.uint64(u[BAN]) and not superko:
+        if p == banned:
             continue
-        if repeats and known(u, k, n, after):
+        if repeats and known(u, k, shape, after):
             continue
         legal[np.uint64(geometry[p])] = 1
 
@@ -351,7 +360,7 @@ def keys_around(u, i, k, n, s, p, colour, dying):
     for q in (p - s, p - U1, p + U1, p + s):
         if u[at(COLOUR, n, q)] == colour:
             head = np.uint64(u[at(HEAD, n, q)])
-            if head != first and head != second and head != third and (not dying or in_atari(i, n, head)):
+            if head != first and head != second and head != third and (not dying or in_atari(i, head)):
                 found ^= k[head]
                 third = second
                 second = first
@@ -363,7 +372,7 @@ def keys_around(u, i, k, n, s, p, colour, dying):
 def lives(u, i, n, s, p, mine):
     """Whether a stone on p, which has no empty neighbour, joins an own chain that has another liberty."""
     for q in (p - s, p - U1, p + U1, p + s):
-        if u[at(COLOUR, n, q)] == mine and not in_atari(i, n, np.uint64(u[at(HEAD, n, q)])):
+        if u[at(COLOUR, n, q)] == mine and not in_atari(i, np.uint64(u[at(HEAD, n, q)])):
             return True
     return False
 
@@ -492,6 +501,13 @@ def begin_all(u, i, k, geometry, shape, seeds):
 
 
 @jitted
+def renew(u, i, k, geometry, shape):
+    """All games anew; the dice stay."""
+    for game in range(np.uint64(len(u))):
+        begin(u[game], i[game], k[game], geometry, shape)
+
+
+@jitted
 def mask_all(u, i, k, z, geometry, shape, legal):
     """The legal actions of all games, into `legal` [B, H · W + 1]."""
     for game in range(np.uint64(len(u))):
@@ -499,36 +515,71 @@ def mask_all(u, i, k, z, geometry, shape, legal):
 
 
 @jitted
-def step_all(u, i, k, z, geometry, shape, actions, komi, legal, margins, over):
-    """A legal action in every game, and what is legal afterwards.
+def first_illegal(shape, legal, actions):
+    """The first game whose action is not legal; −1 if there is none."""
+    for game in range(np.uint64(len(actions))):
+        action = actions[game]
+        if action < 0 or action > np.int64(shape[AREA]) or legal[game, np.uint64(action)] == 0:
+            return np.int64(game)
+    return np.int64(-1)
 
-    `margins` [B] float32 is black's area minus white's minus `komi` where a game has ended, else 0; `over` [B] uint8
-    how: 1 by two passes, 2 by the cap on its length, 0 not at all.
+
+@jitted
+def step_all(
+    u, i, k, z, geometry, shape, actions, komi, legal, margins, rewards, terminated, truncated, movers, seen, last
+):
+    """A legal action in every game; games that end begin anew. How many ended.
+
+    Args:
+        u, i, k, z, geometry, shape: the table.
+        actions: [B] int64, all legal.
+        komi: of white.
+        legal: [B, H · W + 1] uint8: what is legal afterwards.
+        margins: [B] float32: black's area less white's and komi where a game has ended, else 0.
+        rewards: [B] float64: in the eyes of who moved: 1 won, −1 lost, 0 drawn or not over.
+        terminated: [B] bool: two passes have ended it.
+        truncated: [B] bool: the cap on its length has.
+        movers: [B] uint8: who is to move afterwards.
+        seen: [B, PLANES, H · W] uint8: what they see; of length 0 where nobody wants to.
+        last: the same of games that have ended, at their end.
     """
-    reached = np.empty(shape[STRIP], np.uint8)
+    n, s = shape[STRIP], shape[STRIDE]
+    reached = np.empty(n, np.uint8)
+    observe = len(seen) > 0
+    ended = 0
     for game in range(np.uint64(len(u))):
-        mine = u[game]
-        move(mine, i[game], k[game], z, geometry, shape, np.uint64(actions[game]))
-        over[game] = mine[OVER]
-        margins[game] = np.float32(0)
-        if mine[OVER] != 0:
-            black, white = areas(mine, shape, reached)
-            margins[game] = np.float32(black - white - komi)
-        mask(mine, i[game], k[game], z, geometry, shape, legal[game])
+        ours, sums, keys, allowed = u[game], i[game], k[game], legal[game]
+        mover = ours[MOVER]
+        move(ours, sums, keys, z, geometry, shape, np.uint64(actions[game]))
+        terminated[game], truncated[game] = ours[OVER] == 1, ours[OVER] == 2
+        margins[game], rewards[game] = 0, 0
+        if ours[OVER] != 0:
+            ended += 1
+            black, white = areas(ours, shape, reached)
+            margin = black - white - komi
+            margins[game] = np.float32(margin)
+            rewards[game] = np.sign(margin) if mover == BLACK else -np.sign(margin)
+            if observe:
+                allowed[:] = 0
+                planes(ours, sums, n, s, geometry, shape, allowed, komi, last[game])
+            begin(ours, sums, keys, geometry, shape)
+        mask(ours, sums, keys, z, geometry, shape, allowed)
+        movers[game] = np.uint8(ours[MOVER])
+        if observe:
+            planes(ours, sums, n, s, geometry, shape, allowed, komi, seen[game])
+    return ended
 
 
 @jitted
-def renew(u, i, k, z, geometry, shape, legal):
-    """Begin the games that are over anew."""
-    for game in range(np.uint64(len(u))):
-        if u[game, OVER] != 0:
-            begin(u[game], i[game], k[game], geometry, shape)
-            mask(u[game], i[game], k[game], z, geometry, shape, legal[game])
-
-
-@jitted
-def count_liberties(u, n, s, head, most):
+def count_liberties(u, i, n, s, head, most):
     """A chain's liberties, counted up to `most`, which is at most 4."""
+    pseudo = np.int64(i[head] & COUNT_MASK)
+    if u[at(SIZE, n, head)] <= 2:  # two stones share no liberty
+        return min(pseudo, most)
+    if pseudo > 12:  # a liberty has at most four stones around it
+        return most
+    if in_atari(i, head):
+        return 1
     first, second, third = U0, U0, U0
     found = 0
     stone = head
@@ -550,7 +601,7 @@ def planes(u, i, n, s, geometry, shape, legal, komi, seen):
     """What the mover sees, into `seen` [PLANES, H · W] uint8; `legal` [H · W + 1] is its mask.
 
     Own stones, the other's, the last move, the one before, points that only repetition forbids; own and other chains
-    with 1, 2, 3 liberties; whether the mover is black; komi for the mover, in halves, from 128.
+    with 1, 2, 3 liberties; whether the mover is black; komi for the mover, in halves from 128, at most 63.5 either way.
     """
     area = shape[AREA]
     seen[:] = 0
@@ -559,7 +610,7 @@ def planes(u, i, n, s, geometry, shape, legal, komi, seen):
         head = np.uint64(u[at(HEADS, n, one)])
         own = u[at(COLOUR, n, head)] == mine
         stones = 0 if own else 1
-        liberties = count_liberties(u, n, s, head, 4)
+        liberties = count_liberties(u, i, n, s, head, 4)
         stone = head
         while True:
             action = np.uint64(geometry[stone])
@@ -576,21 +627,11 @@ def planes(u, i, n, s, geometry, shape, legal, komi, seen):
     for one in range(np.uint64(u[FREE])):
         p = np.uint64(u[at(EMPTIES, n, one)])
         action = np.uint64(geometry[p])
-        if legal[action] == 0 and u[OVER] == 0 and may(u, i, n, s, p, mine):
+        if legal[action] == 0 and u[OVER] == 0 and (shape[SUICIDE] != U0 or may(u, i, n, s, p, mine)):
             seen[4, action] = 1
     seen[8, :] = 1 if mine == BLACK else 0
     mover = -komi if mine == BLACK else komi
     seen[9, :] = np.uint8(min(max(128 + 2 * mover, 0), 255))
-
-
-def other_side(seen: Words) -> Words:
-    """What the other player sees of the same board, from the mover's planes [PLANES, H, W]."""
-    turned = seen.copy()
-    turned[[0, 1]] = seen[[1, 0]]
-    turned[4] = 0  # nothing is forbidden to who is not to move
-    turned[8] = 1 - seen[8]
-    turned[9] = 256 - seen[9].astype(np.int64).clip(1, 255)
-    return turned
 
 
 @jitted
@@ -683,16 +724,25 @@ def below(word, bound):
 
 
 @jitted
-def choose_all(k, shape, legal, actions):
-    """A random legal action for every game [B]; a pass only where there is no other."""
+def choose_all(u, k, geometry, shape, legal, actions):
+    """A random legal action for every game [B], all as likely; a pass only where there is no other."""
     n, area = shape[STRIP], shape[AREA]
-    listed = np.empty(area + U1, np.uint16)
+    listed = np.empty(area + U1, np.int64)
     for game in range(np.uint64(len(actions))):
-        count = U0
-        for action in range(area):
-            listed[count] = np.uint16(action)
-            count += np.uint64(legal[game, action])
-        actions[game] = listed[below(roll(k[game], n), count)] if count else area
+        free = np.uint64(u[game, FREE])
+        chosen, tries = np.int64(-1), 0
+        while chosen < 0 and tries < TRIES and free:
+            p = np.uint64(u[game, at(EMPTIES, n, below(roll(k[game], n), free))])
+            if legal[game, np.uint64(geometry[p])]:
+                chosen = np.int64(geometry[p])
+            tries += 1
+        if chosen < 0:
+            count = U0
+            for action in range(area):
+                listed[count] = np.int64(action)
+                count += np.uint64(legal[game, action])
+            chosen = listed[below(roll(k[game], n), count)] if count else np.int64(area)
+        actions[game] = chosen
 
 
 @jitted
@@ -723,7 +773,8 @@ def playout(u, i, k, z, n, s, most):
         while left and not done:
             spot = below(roll(k, n), left)
             p = np.uint64(u[at(EMPTIES, n, spot)])
-            if p != np.uint64(u[BAN]) and may(u, i, n, s, p, mine) and not is_eye(u, n, s, p, mine):
+            open_to = u[at(OPEN, n, p)] != 0  # then it is no eye, and may be played
+            if p != np.uint64(u[BAN]) and (open_to or (may(u, i, n, s, p, mine) and not is_eye(u, n, s, p, mine))):
                 place(u, i, k, z, n, s, p)
                 done = True
             else:  # to the end of the list, where it is not drawn again this time
@@ -748,7 +799,7 @@ def may(u, i, n, s, p, mine):
         return True
     theirs = np.uint16(3) - mine
     for q in (p - s, p - U1, p + U1, p + s):
-        if u[at(COLOUR, n, q)] == theirs and in_atari(i, n, np.uint64(u[at(HEAD, n, q)])):
+        if u[at(COLOUR, n, q)] == theirs and in_atari(i, np.uint64(u[at(HEAD, n, q)])):
             return True
     return False
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from sparring.envs.errors import UnknownNameError
+from sparring.envs.errors import BadInputError, UnknownNameError
 from sparring.envs.go.board import Board
 from sparring.envs.go.gtp import GtpError, Program, RefusedError
 from sparring.envs.go.record import Ply
@@ -25,14 +25,16 @@ def at_random(board: Board, dice: np.random.Generator) -> int:
 NAMED: dict[str, Opponent | None] = {"random": at_random, "none": None}
 
 
-def called(name: str) -> Opponent | None:
+def called(name: str, rules: Rules) -> Opponent | None:
     """The opponent of that name; None where both colours are in one hand.
 
     Raises:
         UnknownNameError: nobody is called so.
-        BadInputError: a program cannot be started, or speaks no GTP.
+        BadInputError: a program cannot be started or speaks no GTP, or the board is not square, as GTP's are.
     """
     if name.startswith(GTP):
+        if rules.height != rules.width:
+            raise BadInputError(f"GTP knows square boards only, and this one has {rules.height} × {rules.width}")
         return Engine(name.removeprefix(GTP))
     if name not in NAMED:
         raise UnknownNameError("opponent", name, [*NAMED, f"{GTP}COMMAND"])
@@ -47,8 +49,9 @@ class Engine:
         GtpError: it does not speak the protocol.
     """
 
-    def __init__(self, command: str) -> None:
-        self.program = Program(command)
+    def __init__(self, command: str, *, timeout: float = 60.0, ids: bool = True) -> None:
+        """`timeout` and `ids` are those of `gtp.Program`."""
+        self.program = Program(command, timeout=timeout, ids=ids)
         self.rules: Rules | None = None
         self.told: list[Ply] = []
 
@@ -70,7 +73,8 @@ class Engine:
         self.program.close()
 
     def _follow(self, board: Board) -> None:
-        plies = [*(Ply("B", stone) for stone in board.handicap), *board.plies]
+        black, white, _ = board.start
+        plies = [*(Ply("B", stone) for stone in black), *(Ply("W", stone) for stone in white), *board.plies]
         known = len(self.told)
         if self.rules != board.rules or plies[:known] != self.told:
             self._begin(board.rules)
@@ -79,10 +83,11 @@ class Engine:
             self._tell(ply, board.rules)
 
     def _begin(self, rules: Rules) -> None:
+        self.rules, self.told = None, []  # until it has taken all of it
         self.program.boardsize((rules.height, rules.width))
         self.program.clear_board()
         self.program.komi(rules.komi)
-        self.rules, self.told = rules, []
+        self.rules = rules
 
     def _tell(self, ply: Ply, rules: Rules) -> None:
         try:

@@ -14,7 +14,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from math import inf
-from typing import Literal
+from numbers import Integral
+from typing import Literal, get_args
 
 from sparring.envs.errors import BadInputError, UnknownNameError, check_ranges
 from sparring.envs.go.coordinates import LARGEST
@@ -41,7 +42,12 @@ class Rules:
     """plies after which a game is cut and counted; 0: twice the points of the board, at least 16"""
 
     def __post_init__(self) -> None:
+        for name in ("height", "width", "cap"):
+            if not isinstance(getattr(self, name), Integral):
+                raise BadInputError(f"{name} is {getattr(self, name)!r}; it must be a whole number")
         check_ranges(self, height=(1, LARGEST), width=(1, LARGEST), komi=(-inf, inf), cap=(0, 2**15))
+        if self.ko not in get_args(Ko):
+            raise UnknownNameError("ko rule", str(self.ko), get_args(Ko))
         if self.komi in (inf, -inf):
             raise BadInputError(f"komi is {self.komi}; it must be a number of points")
 
@@ -79,6 +85,6 @@ def chosen(
             raise UnknownNameError("rules", rules, PRESETS)
         rules = PRESETS[rules]
     if size is not None:
-        height, width = (size, size) if isinstance(size, int) else size
-        rules = replace(rules, height=height, width=width)
+        height, width = (size, size) if isinstance(size, Integral) else size  # type: ignore[misc]
+        rules = replace(rules, height=int(height), width=int(width))
     return rules if komi is None else replace(rules, komi=komi)

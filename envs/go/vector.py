@@ -51,19 +51,20 @@ class GoVectorEnv(VectorEnv[Array, Array, Array]):
         self.action_space = MultiDiscrete(np.full(num_envs, area + 1))
         self.table = table.lay(self.rules, num_envs)
         self.legal = np.zeros((num_envs, area + 1), np.uint8)
-        self.margins = np.zeros(num_envs, np.float32)
-        self.over = np.zeros(num_envs, np.uint8)
-        self.planes = np.zeros((num_envs, kernels.PLANES, area), np.uint8)
-        kernels.mask_all(*self.table, self.legal)
+        self.wanted = num_envs if observe else 0  # rows of planes
 
     def reset(
         self, *, seed: int | list[int] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Array, dict[str, Any]]:
         """Begin all games anew. Go has no dice, so `seed` decides nothing; Gymnasium wants it taken."""
         super().reset(seed=seed if isinstance(seed, int) else None, options=options)
-        self.table = table.lay(self.rules, self.num_envs)
-        kernels.mask_all(*self.table, self.legal)
-        return self._seen(), {"action_mask": self.legal.copy()}
+        t, planes = self.table, self._planes()
+        kernels.renew(t.u, t.i, t.k, t.geometry, t.shape)
+        kernels.mask_all(*t, self.legal)
+        if self.observe:
+            kernels.planes_all(t.u, t.i, t.geometry, t.shape, self.legal, np.float64(self.rules.komi), planes)
+        to_move = t.u[:, int(kernels.MOVER)].astype(np.uint8)
+        return self._shaped(planes), {"action_mask": self.legal.copy(), "to_move": to_move}
 
     def step(self, actions: Array) -> tuple[Array, Array, Array, Array, dict[str, Any]]:
         """A move in every game [B]: row · W + column, or H · W for a pass.
@@ -76,38 +77,47 @@ class GoVectorEnv(VectorEnv[Array, Array, Array]):
         Raises:
             BadInputError: a move is not legal; nothing is played.
         """
-        actions = np.asarray(actions)
-        self._check(actions)
-        movers = self.table.u[:, int(kernels.MOVER)].copy()
-        komi = np.float64(self.rules.komi)
-        kernels.step_all(*self.table, actions.astype(np.uint16), komi, self.legal, self.margins, self.over)
-        ended = self.over != 0
-        info: dict[str, Any] = {"margin": self.margins.copy()}
-        if ended.any():
-            info |= {"final_obs": self._seen(), "_final_obs": ended}
-            kernels.renew(*self.table, self.legal)
-        rewards = np.sign(self.margins) * np.where(movers == kernels.BLACK, 1, -1)
-        info |= {"action_mask": self.legal.copy(), "to_move": self.table.u[:, int(kernels.MOVER)].copy()}
-        return self._seen(), rewards.astype(np.float64), self.over == 1, self.over == 2, info
+        actions = self._checked(np.asarray(actions))
+        count, planes, last = self.num_envs, self._planes(), self._planes()
+        margins, rewards, movers = np.empty(count, np.float32), np.empty(count), np.empty(count, np.uint8)
+        terminated, truncated = np.empty((2, count), bool)
+        ended = kernels.step_all(
+            *self.table,
+            actions,
+            np.float64(self.rules.komi),
+            self.legal,
+            margins,
+            rewards,
+            terminated,
+            truncated,
+            movers,
+            planes,
+            last,
+        )
+        info: dict[str, Any] = {"action_mask": self.legal.copy(), "to_move": movers, "margin": margins}
+        if ended:
+            info |= {"final_obs": self._shaped(last), "_final_obs": terminated | truncated}
+        return self._shaped(planes), rewards, terminated, truncated, info
 
     def action_masks(self) -> Array:
         """Which actions are legal now [B, H · W + 1] bool, as sb3-contrib asks for it."""
         return self.legal.astype(bool)
 
-    def _check(self, actions: Array) -> None:
-        if actions.shape != (self.num_envs,):
-            raise BadInputError(f"actions have shape {actions.shape}; there are {self.num_envs} games")
-        area = self.rules.area
-        outside = (actions < 0) | (actions > area)
-        wrong = outside if outside.any() else self.legal[np.arange(self.num_envs), actions] == 0
-        if wrong.any():
-            game = int(np.argmax(wrong))
-            why = f"it must lie between 0 and {area}" if outside.any() else "its action_mask is 0 there"
+    def _checked(self, actions: Array) -> Array:
+        """The actions as kernels take them."""
+        if actions.shape != (self.num_envs,) or actions.dtype.kind not in "iu":
+            told = f"{actions.dtype}{list(actions.shape)}"
+            raise BadInputError(f"actions are {told}; there are {self.num_envs} games, and each takes a whole number")
+        actions = actions.astype(np.int64)
+        game, area = int(kernels.first_illegal(self.table.shape, self.legal, actions)), self.rules.area
+        if game >= 0:
+            inside = 0 <= actions[game] <= area
+            why = "its action_mask is 0 there" if inside else f"it must lie between 0 and {area}"
             raise BadInputError(f"action {actions[game]} in game {game} is not legal: {why}")
+        return actions
 
-    def _seen(self) -> Array:
-        if not self.observe:
-            return np.zeros((self.num_envs, 0), np.uint8)
-        t, komi = self.table, np.float64(self.rules.komi)
-        kernels.planes_all(t.u, t.i, t.geometry, t.shape, self.legal, komi, self.planes)
-        return self.planes.reshape(-1, *self.single_observation_space.shape).copy()  # type: ignore[misc]
+    def _planes(self) -> Array:
+        return np.empty((self.wanted, kernels.PLANES, self.rules.area), np.uint8)
+
+    def _shaped(self, planes: Array) -> Array:
+        return planes.reshape(self.num_envs, *self.single_observation_space.shape)  # type: ignore[misc]

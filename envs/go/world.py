@@ -15,7 +15,7 @@ from gymnasium.spaces import Box, Discrete
 
 from sparring.envs.errors import BadInputError
 from sparring.envs.go import kernels, opponents, picture
-from sparring.envs.go.board import BLACK, COLOURS, Board
+from sparring.envs.go.board import BLACK, COLOURS, WHITE, Board, handicap
 from sparring.envs.go.opponents import Engine, Opponent
 from sparring.envs.go.rules import Rules, chosen
 from sparring.envs.worlds import Array
@@ -59,6 +59,8 @@ class GoEnv(gymnasium.Env[Array, int]):
         self.rules = chosen(rules, size, komi)
         if colour not in ("black", "white", "random"):
             raise BadInputError(f"colour is {colour!r}; it can be black, white or random")
+        if illegal not in ("loses", "raises"):
+            raise BadInputError(f"illegal is {illegal!r}; it can be loses or raises")
         if render_mode not in (None, *self.metadata["render_modes"]):
             raise BadInputError(f"render_mode is {render_mode!r}; it can be {', '.join(self.metadata['render_modes'])}")
         self.colour = colour
@@ -68,26 +70,48 @@ class GoEnv(gymnasium.Env[Array, int]):
         self.action_space = Discrete(self.rules.area + 1)  # type: ignore[assignment]
         self.board = Board(self.rules)
         self.given_up: dict[str, Any] = {}  # how whoever is to move lost before the end
+        self.mine = BLACK  # the agent's colour, where there is an opponent
         self.window: Any = None
-        self.opponent = opponents.called(opponent) if isinstance(opponent, str) else opponent
+        self.engine: Engine | None = None  # that this world has started
+        self.opponent = opponents.called(opponent, self.rules) if isinstance(opponent, str) else opponent
+        if isinstance(opponent, str) and isinstance(self.opponent, Engine):
+            self.engine = self.opponent
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Array, dict[str, Any]]:
-        """An empty board; where the agent is white, the opponent has moved."""
+        """An empty board, or the one that `options` tell of; if it is the opponent's turn, it has moved.
+
+        Args:
+            seed: of the colour, where it is drawn, and of the opponent.
+            options: "handicap", black stones by their points, after which white moves first; "moves" that were played.
+
+        Raises:
+            BadInputError: a move or stone is not legal, or the game is over before the agent has moved.
+            GtpError: a program does not answer.
+        """
         super().reset(seed=seed)
-        self.board, self.given_up = Board(self.rules), {}
+        told = options or {}
+        self.board, self.given_up = Board(self.rules, told.get("moves", ()), handicap(told.get("handicap", ()))), {}
         colour = COLOURS[int(self.np_random.integers(1, 3))] if self.colour == "random" else self.colour
-        if self.opponent is not None and colour == "white":
+        self.mine = BLACK if colour == "black" else WHITE
+        if self.opponent is not None and self.board.to_move != self.mine and not self.board.over:
             self._move(self.opponent(self.board, self.np_random))
+        if self._over:
+            raise BadInputError(f"the game is over before the agent has moved: {self._ended}")
+        if self.render_mode == "human":
+            self.render()
         return self.board.planes(), self._info()
 
     def step(self, action: int) -> tuple[Array, float, bool, bool, dict[str, Any]]:
         """The agent's move, and the opponent's answer.
 
         Raises:
-            BadInputError: the game is over; or the move is not legal, and `illegal` raises. Nothing is played.
-            GtpError: a program refuses a move, or does not answer.
+            BadInputError: the game is over, or the move is not legal and `illegal` raises: then nothing is played. Or
+                the opponent's answer is not: then the agent's move stands, and `reset` goes on.
+            GtpError: a program refuses a move, or does not answer; the same.
         """
         mover = self.board.to_move
+        if self.opponent is not None and not self._over and mover != self.mine:
+            raise BadInputError("the opponent has not answered the last move; reset begins another game")
         self._move(int(action))
         if self.opponent is not None and not self._over:
             self._move(self.opponent(self.board, self.np_random))
@@ -113,8 +137,8 @@ class GoEnv(gymnasium.Env[Array, int]):
 
     def close(self) -> None:
         """Close the window and end the program, if there are any."""
-        if isinstance(self.opponent, Engine):
-            self.opponent.close()
+        if self.engine is not None:
+            self.engine.close()
         if self.window is not None:
             import pygame
 
@@ -125,13 +149,18 @@ class GoEnv(gymnasium.Env[Array, int]):
     def _over(self) -> bool:
         return bool(self.board.over or self.given_up)
 
+    @property
+    def _ended(self) -> str:
+        """How the game has ended, for people."""
+        return self.board.over or " ".join(f"{how} {what}" for how, what in self.given_up.items())
+
     def _move(self, action: int | None) -> None:
         """Of whoever is to move."""
-        if self.given_up:
-            raise BadInputError(f"the game is over ({self.given_up}); reset begins another")
+        if self._over:
+            raise BadInputError(f"the game is over ({self._ended}); reset begins another")
         if action is None:
             self.given_up = {"resigned": COLOURS[self.board.to_move]}
-        elif self.illegal == "loses" and not self.board.over and not self.board.allows(action):
+        elif self.illegal == "loses" and not self.board.allows(action):
             self.given_up = {"illegal": action}
         else:
             self.board.play(action)
