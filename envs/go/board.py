@@ -52,7 +52,6 @@ class Board:
         self.table = table.lay(rules, 1)
         if start != EMPTY_BOARD:
             self._set_up(start)
-        self.resumed = 0
         self.moves: list[int] = []
         for action in moves:
             self.play(action)
