@@ -12,7 +12,7 @@ targets are KataGo's (Wu, arXiv 1902.10565). Games are played by an exponential 
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from math import inf
 
 import numpy as np
@@ -29,7 +29,7 @@ from sparring.agents.match import OPENING, Searcher, by_playouts, series
 from sparring.agents.mcts import Evaluate, Searching
 from sparring.agents.policy import Dice
 from sparring.agents.protocol import Evaluation, Experiment, Judge, Preset, Stateful, Watch, unwatched
-from sparring.agents.selfplay import Playing, Record, SelfPlay
+from sparring.agents.selfplay import SYMMETRIES, Playing, Record, SelfPlay
 from sparring.agents.window import Samples, Window
 from sparring.envs.errors import check_ranges
 from sparring.envs.go.rules import Rules, chosen
@@ -143,7 +143,7 @@ class AlphaZero:
 
     def evaluate(self, seed: int, group: int) -> Evaluate:
         """The average's word on leaves, each batch turned by a random symmetry."""
-        return guided_by(self.average.module, self.turns, np.random.default_rng([seed, group]))
+        return guided_by(self.average.module, self.turns, np.random.default_rng([SYMMETRIES, seed, group]))
 
     def update(self, batch: list[Record]) -> Metrics:
         """Let new games into the window, and learn from as many positions as they pay for."""
@@ -167,8 +167,9 @@ class AlphaZero:
         """The four terms of L over some rows, each turned its own way; and the policy's entropy."""
         turn = self._drawn(len(self.turns))
         points, actions = self.turns.points[turn], self.turns.actions[turn]
-        c, side = self.rules, self.rules.area**0.5
-        obs = np.take_along_axis(samples.obs[rows], points[:, None], 2).reshape(len(rows), -1, c.height, c.width)
+        rules, side = self.rules, self.rules.area**0.5
+        obs = np.take_along_axis(samples.obs[rows], points[:, None], 2)
+        obs = obs.reshape(len(rows), -1, rules.height, rules.width)
         said = self.network(self._tensor(obs))
         legal = self._tensor(np.take_along_axis(samples.legal[rows], actions, 1))
         target = self._tensor(np.take_along_axis(samples.policy[rows], actions, 1)).float()
@@ -214,14 +215,12 @@ def judge(config: Config, seed: int) -> Judge:
             "length": float(np.mean([len(game.board.moves) for game in played])),
         }
         protocol = {
-            "rules": asdict(rules),
+            "name": f"{config.rules} {rules.height}×{rules.width}, komi {rules.komi:g}",
             "games": config.schedule.games,
-            "search": asdict(config.search),
+            "policy": f"{config.search.select} search of {config.search.simulations}",
             "anchor": f"uct with {config.anchor} random playouts",
-            "colours": "by turns",
             "opening": f"{OPENING} random moves, the same for both colours",
-            "draw": 0.5,
-            "interval": "95 % bootstrap over games",
+            "seeds": [seed, seed],
         }
         return Evaluation(metrics, protocol, scores, [])
 

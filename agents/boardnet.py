@@ -31,7 +31,7 @@ def pooled(x: Tensor) -> Tensor:
 
 
 class Block(nn.Module):
-    """x + conv(relu(conv(relu x))); with pooling, half of what the first convolution says biases the other half."""
+    """x + conv(relu(conv(relu x))); with pooling, half of what the first convolution says biases all of it."""
 
     def __init__(self, width: int, *, pooling: bool) -> None:
         super().__init__()
@@ -42,11 +42,11 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, width, H, W] → the same."""
-        inner = F.relu(self.first(F.relu(x)))
+        inner = self.first(F.relu(x))
         if self.bias is not None:
             half = inner.shape[1] // 2
-            inner = F.relu(inner + self.bias(pooled(inner[:, :half]))[:, :, None, None])
-        return x + self.second(inner)
+            inner = inner + self.bias(pooled(F.relu(inner[:, :half])))[:, :, None, None]
+        return x + self.second(F.relu(inner))
 
 
 class Said(NamedTuple):
@@ -134,7 +134,7 @@ def guided_by(network: nn.Module, turns: Turns, dice: np.random.Generator) -> Ev
     def evaluate(leaves: Leaves, rows: Array) -> tuple[Array, Array]:
         turn = int(dice.integers(len(turns)))
         obs = leaves.obs[rows]
-        turned = obs.reshape(*obs.shape[:2], -1)[:, :, turns.points[turn]].reshape(obs.shape)
+        turned = np.take(obs.reshape(*obs.shape[:2], -1), turns.points[turn], 2).reshape(obs.shape)
         said = network(torch.from_numpy(turned).to(device))
         return said.policy.cpu().numpy()[:, turns.back[turn]], said.value.cpu().numpy()
 

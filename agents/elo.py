@@ -15,7 +15,7 @@ import numpy as np
 from sparring.envs.worlds import Array
 
 RESAMPLES = 1_000
-STEPS = 2_000
+MOST_STEPS, ENOUGH = 5_000, 1e-6
 POINTS = 400 / np.log(10)
 
 
@@ -36,22 +36,19 @@ class Rating(NamedTuple):
 
 
 def strengths(wins: Array) -> Array:
-    """Elo points [P], their mean 0, from wins [P, P] of row over column.
-
-    The virtual draw of everybody against the average keeps them finite.
-    """
-    games = wins + wins.T
-    won = wins.sum(1) + 0.5
-    strength = np.ones(len(wins))
-    for _ in range(STEPS):
-        met = games / (strength[:, None] + strength)
-        new = won / (met.sum(1) + 1 / (strength + 1))
-        new /= np.exp(np.log(new).mean())
-        if np.abs(np.log(new / strength)).max() < 1e-10:
+    """Elo points [R, P] over the virtual average player, from wins [R, P, P] of row over column."""
+    games = wins + wins.transpose(0, 2, 1)
+    won = wins.sum(2) + 0.5
+    log = np.zeros(won.shape)
+    for _ in range(MOST_STEPS):
+        strength = np.exp(log)
+        met = games / (strength[:, :, None] + strength[:, None])
+        new = np.log(won / (met.sum(2) + 1 / (strength + 1)))
+        done = np.abs(new - log).max() < ENOUGH
+        log = new
+        if done:
             break
-        strength = new
-    elo = POINTS * np.log(strength)
-    return elo - elo.mean()
+    return POINTS * log
 
 
 def wins_of(results: Sequence[Result], players: int) -> Array:
@@ -65,14 +62,18 @@ def wins_of(results: Sequence[Result], players: int) -> Array:
 
 def rate(results: Sequence[Result], players: int, anchor: int, seed: int = 0) -> list[Rating]:
     """Elo of every player over that of `anchor`, with bootstrap intervals over games, drawn pair by pair."""
-    dice, pairs = np.random.default_rng(seed), {}
-    for result in results:
-        pairs.setdefault((result.first, result.second), []).append(result)
-    best = strengths(wins_of(results, players))
-    drawn = np.empty((RESAMPLES, players))
-    for row in drawn:
-        again = [own[k] for own in pairs.values() for k in dice.integers(len(own), size=len(own))]
-        row[:] = strengths(wins_of(again, players))
-    drawn -= drawn[:, [anchor]]
-    low, high = np.quantile(drawn, (0.025, 0.975), axis=0)
+    dice = np.random.default_rng(seed)
+    pairs = {(result.first, result.second) for result in results}
+    drawn = np.zeros((RESAMPLES, players, players))
+    for first, second in sorted(pairs):
+        points = np.array([result.points for result in results if result[:2] == (first, second)])
+        shares = [float(np.mean(points == value)) for value in (1.0, 0.5, 0.0)]
+        counts = dice.multinomial(len(points), shares, size=RESAMPLES)
+        mine = counts @ np.array([1.0, 0.5, 0.0])
+        drawn[:, first, second] += mine
+        drawn[:, second, first] += len(points) - mine
+    best = strengths(wins_of(results, players)[None])[0]
+    again = strengths(drawn)
+    again -= again[:, [anchor]]
+    low, high = np.quantile(again, (0.025, 0.975), axis=0)
     return [Rating(*map(float, row)) for row in zip(best - best[anchor], low, high, strict=True)]

@@ -16,6 +16,7 @@ What a search advises:
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import ceil, inf, log2
@@ -90,19 +91,20 @@ class Searching:
             raise BadInputError(f"select is {self.select!r}; it can be {', '.join(KINDS)}")
 
 
-def halving(considered: int, simulations: int) -> list[int]:
+@functools.cache
+def halving(considered: int, simulations: int) -> tuple[int, ...]:
     """The visits that the root's next action must have, simulation after simulation, under sequential halving.
 
     m actions share the simulations of each of log₂ m phases, and the better half goes on (Karnin et al., 2013).
     """
     if considered == 1:
-        return list(range(simulations))
+        return tuple(range(simulations))
     phases, left, visits, plan = ceil(log2(considered)), considered, 0, []
     while len(plan) < simulations:
         each = max(1, simulations // (phases * left))
         plan += [visits + more for more in range(each) for _ in range(left)]
         visits, left = visits + each, max(2, left // 2)
-    return plan[:simulations]
+    return tuple(plan[:simulations])
 
 
 class Trees:
@@ -161,20 +163,28 @@ class Trees:
         self.slab.size[tree] = self.slab.left[tree] = 0
 
     def follow(self, tree: int, action: int) -> None:
-        """Keep what was found behind a move that was played, for `go_on`."""
-        kernels.keep(self.slab, tree, action)
+        """Keep what was found behind a move that was played, for `go_on`; nothing under gumbel, whose halving would
+        take old visits for its own.
+        """
+        if self.searching.select == "gumbel":
+            self.leave(tree)
+        else:
+            kernels.keep(self.slab, tree, action)
 
     def go_on(
         self, tree: int, legal: Array, dice: np.random.Generator, *, simulations: int = 0, noisy: bool = False
     ) -> None:
         """Search on from what is there; arguments as of `begin`. A root that was there before gets no new noise."""
         slab, count = self.slab, int(np.count_nonzero(legal))
-        simulations = simulations or self.searching.simulations
-        slab.left[tree] = min(simulations, slab.prior.shape[1] - 1 - slab.size[tree] + (slab.size[tree] == 0))
+        room = slab.prior.shape[1] - max(int(slab.size[tree]), 1)  # the root takes a node, and no simulation
+        wanted = simulations or self.searching.simulations
+        slab.left[tree] = max(0, min(wanted, room))
         slab.done[tree], slab.noisy[tree] = 0, noisy
         if self.searching.select == "gumbel":
+            slab.left[tree] = min(slab.left[tree], slab.halving.shape[1])
             slab.noise[tree] = dice.gumbel(size=slab.noise.shape[1]) if noisy else 0
-            slab.halving[tree, :simulations] = halving(min(self.searching.considered, count), simulations)
+            plan = halving(min(self.searching.considered, count), int(slab.left[tree]))
+            slab.halving[tree, : len(plan)] = plan
         elif noisy:
             slab.noise[tree] = 0
             slab.noise[tree, legal] = dice.dirichlet(np.full(count, self.searching.concentration / count))
@@ -195,11 +205,13 @@ class Trees:
         return float((self.slab.value[tree, 0] + total.sum()) / (1 + visits.sum()))
 
     def ranking(self, tree: int) -> list[int]:
-        """The root's visited moves, the most advisable first: by visits; under gumbel, as the halving left them."""
+        """The root's legal moves, the most advisable first: by visits, then by the prior; under gumbel, as the halving
+        left them.
+        """
         prior, visits = self.slab.prior[tree, 0], self.slab.visits[tree, 0]
         second = self._improved(tree) + self.slab.noise[tree] if self.searching.select == "gumbel" else prior
         order = np.lexsort((second, visits))[::-1]
-        return [int(action) for action in order if visits[action] > 0]
+        return [int(action) for action in order if prior[action] >= 0]
 
     def best(self, tree: int) -> int:
         """The move that the search advises."""

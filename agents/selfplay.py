@@ -23,12 +23,14 @@ from typing import Any, Protocol
 import numpy as np
 
 from sparring.agents.mcts import Evaluate, Searching, Trees
-from sparring.envs.errors import check_ranges
+from sparring.envs.errors import BadInputError, check_ranges
 from sparring.envs.go.board import BLACK
 from sparring.envs.go.games import Games
 from sparring.envs.go.rules import Rules
 from sparring.envs.rollouts import Report
 from sparring.envs.worlds import Array
+
+GAMES, SYMMETRIES = 1, 2  # set the dice of games apart from those of evaluations
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ class Playing:
     """share of games in which nobody gives up, to see who would have been wrong"""
 
     def __post_init__(self) -> None:
-        check_ranges(self, draw=(1, 2**20), slots=(1, 2**16), groups=(1, 64), full=(0, 1), fast=(1, 2**15))
+        check_ranges(self, draw=(1, 2**20), slots=(1, 2**16), groups=(1, 64), full=(1e-6, 1), fast=(1, 2**15))
         check_ranges(self, hot=(0, 1000), resign=(0, 1), stubborn=(0, 1))
 
 
@@ -87,14 +89,18 @@ class Table:
     """A group of slots, played by one thread."""
 
     def __init__(self, rules: Rules, playing: Playing, searching: Searching) -> None:
+        if playing.full < 1 and playing.fast > searching.simulations:
+            raise BadInputError(
+                f"fast is {playing.fast} and simulations {searching.simulations}; a brief search is the shorter one"
+            )
         self.playing = playing
         self.games = Games(rules, playing.slots)
         self.trees = Trees(playing.slots, self.games.actions, searching)
 
     def play(self, seed: int, numbers: Sequence[int], evaluate: Evaluate) -> list[Record]:
         """Play the games of those numbers, which are returned in that order."""
-        waiting, records = deque(numbers), []
-        self.seconds = {"searching": 0.0, "evaluating": 0.0}
+        waiting, records = deque(numbers), list[Record]()
+        self.seconds = {"emulating": 0.0, "acting": 0.0}  # the search, and the network
         self.records: list[Record | None] = [None] * self.playing.slots
         self.dice = [np.random.default_rng(0)] * self.playing.slots
         for slot in range(self.playing.slots):
@@ -107,15 +113,15 @@ class Table:
                 if finished is not None:
                     records.append(finished)
                     self._next_game(slot, seed, waiting)
-            self.seconds["searching"] += perf_counter() - start
-        self.seconds["searching"] -= self.seconds["evaluating"]
+            self.seconds["emulating"] += perf_counter() - start
+        self.seconds["emulating"] -= self.seconds["acting"]
         return sorted(records, key=lambda record: record.number)
 
     def _timed(self, evaluate: Evaluate) -> Evaluate:
         def timed(*asked: Any) -> tuple[Array, Array]:
             start = perf_counter()
             answer = evaluate(*asked)
-            self.seconds["evaluating"] += perf_counter() - start
+            self.seconds["acting"] += perf_counter() - start
             return answer
 
         return timed
@@ -125,7 +131,7 @@ class Table:
         self.records[slot] = None
         if waiting:
             number = waiting.popleft()
-            self.dice[slot] = np.random.default_rng([seed, number])
+            self.dice[slot] = np.random.default_rng([GAMES, seed, number])
             record = self.records[slot] = Record(number, bool(self.dice[slot].random() < self.playing.stubborn))
             self.games.begin(slot)
             self._search(slot, record)
@@ -205,7 +211,7 @@ class SelfPlay:
             metrics["game/wrong_to_give_up"] = float(np.mean([record.result != -record.doomed for record in doomed]))
         seconds = {
             stage: sum(table.seconds[stage] for table in self.tables) / len(self.tables)
-            for stage in ("searching", "evaluating")
+            for stage in ("emulating", "acting")
         }
         return Report(metrics, seconds)
 

@@ -158,8 +158,8 @@ def by_puct(prior, visits, total, value, rule, noisy):
 
 
 @compiled
-def improve(prior, visits, total, value, rule, logits):
-    """Into `logits` [A]: ln P + σ(Q̂), −∞ where not legal; returns N."""
+def completed(prior, visits, total, value, rule):
+    """N, the mixed value of actions without visits, and the scale of σ."""
     whole, seen, brought, most = 0, 0.0, 0.0, 0
     for a in range(len(prior)):
         if visits[a] > 0:
@@ -168,41 +168,45 @@ def improve(prior, visits, total, value, rule, logits):
             brought += prior[a] * total[a] / visits[a]
             most = max(most, visits[a])
     mixed = (value + whole * brought / max(seen, SMALLEST)) / (1 + whole) if whole else value
-    scale = (rule.visit + most) * rule.scale / 2
+    return whole, mixed, (rule.visit + most) * rule.scale / 2
+
+
+@compiled
+def improve(prior, visits, total, value, rule, logits):
+    """Into `logits` [A]: ln P + σ(Q̂), −∞ where not legal."""
+    _, mixed, scale = completed(prior, visits, total, value, rule)
     for a in range(len(prior)):
         if prior[a] < 0:
             logits[a] = -np.inf
             continue
         q = total[a] / visits[a] if visits[a] > 0 else mixed
         logits[a] = np.log(max(prior[a], SMALLEST)) + scale * (q + 1)
-    return whole
 
 
 @compiled
-def soften(logits):
-    """Softmax in place."""
-    top, whole = -np.inf, 0.0
-    for a in range(len(logits)):
-        top = max(top, logits[a])
-    for a in range(len(logits)):
-        logits[a] = np.exp(logits[a] - top)
-        whole += logits[a]
-    for a in range(len(logits)):
-        logits[a] /= whole
+def by_gumbel(prior, visits, total, value, rule, weights):
+    """The edge that has fewest visits for its share of the improved policy.
 
-
-@compiled
-def by_gumbel(prior, visits, total, value, rule, logits):
-    """The edge that has fewest visits for its share of the improved policy."""
-    whole = improve(prior, visits, total, value, rule, logits)
-    soften(logits)
+    π' ∝ P e^σ(Q̂), and all actions without visits share one Q̂: an exponential for each visited one, no logarithm.
+    """
+    whole, mixed, scale = completed(prior, visits, total, value, rule)
+    highest = mixed
+    for a in range(len(prior)):
+        if visits[a] > 0:
+            highest = max(highest, total[a] / visits[a])
+    unseen, sum_of_weights = np.exp(scale * (mixed - highest)), 0.0
+    for a in range(len(prior)):
+        weights[a] = 0.0
+        if prior[a] >= 0:
+            factor = np.exp(scale * (total[a] / visits[a] - highest)) if visits[a] > 0 else unseen
+            weights[a] = prior[a] * factor
+            sum_of_weights += weights[a]
     best, most = -1, -np.inf
     for a in range(len(prior)):
-        if prior[a] < 0:
-            continue
-        score = logits[a] - visits[a] / (1.0 + whole)
-        if score > most:
-            best, most = a, score
+        if prior[a] >= 0:
+            score = weights[a] / max(sum_of_weights, SMALLEST) - visits[a] / (1.0 + whole)
+            if score > most:
+                best, most = a, score
     return best
 
 

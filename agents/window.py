@@ -23,6 +23,7 @@ from sparring.envs.go.rules import Rules
 from sparring.envs.worlds import Array
 
 ALPHA, BETA = 0.75, 0.4
+NOBODY_KNOWS = 2  # an owner, where somebody gave up
 
 
 class Samples(NamedTuple):
@@ -57,7 +58,7 @@ class Window:
     @property
     def held(self) -> int:
         """How many it holds."""
-        return sum(len(record.moves) for record in self.records)
+        return len(self.all.outcome)
 
     def add(self, records: Sequence[Record]) -> int:
         """Let games in, and the oldest out; how many positions are new."""
@@ -65,12 +66,12 @@ class Window:
         self.played += new
         self.records += records
         self.chunks += map(self.positions, records)
-        spare, out = self.held - self.size, 0
+        spare, out = sum(len(record.moves) for record in self.records) - self.size, 0
         while out < len(self.records) - 1 and spare >= len(self.records[out].moves):
             spare -= len(self.records[out].moves)
             out += 1
         del self.records[:out], self.chunks[:out]
-        self.all = Samples(*(np.concatenate(field) for field in zip(*self.chunks, strict=True)))
+        self._join()
         return new
 
     def positions(self, record: Record) -> Samples:
@@ -95,35 +96,48 @@ class Window:
         )
 
     def state_dict(self) -> dict[str, Any]:
-        """The games."""
+        """The games, one after the other in a few arrays."""
+        records = self.records
+        owners = [self._no_owner if record.owners is None else record.owners for record in records]
         return {
             "played": self.played,
-            "games": [
-                {
-                    "moves": torch.tensor(record.moves, dtype=torch.int16),
-                    "policies": torch.from_numpy(np.stack(record.policies)),
-                    "full": torch.tensor(record.full),
-                    "result": record.result,
-                    "owners": None if record.owners is None else torch.from_numpy(record.owners),
-                }
-                for record in self.records
-            ],
+            "lengths": torch.tensor([len(record.moves) for record in records], dtype=torch.int32),
+            "moves": torch.tensor([move for record in records for move in record.moves], dtype=torch.int16),
+            "policies": torch.from_numpy(np.array([p for record in records for p in record.policies], np.float16)),
+            "full": torch.tensor([full for record in records for full in record.full], dtype=torch.bool),
+            "results": torch.tensor([record.result for record in records], dtype=torch.int8),
+            "owners": torch.from_numpy(np.array(owners, np.int8)),
         }
+
+    @property
+    def _no_owner(self) -> Array:
+        return np.full(self.rules.area, NOBODY_KNOWS, np.int8)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Play them again."""
-        self.records = [
-            Record(
-                number,
-                moves=game["moves"].tolist(),
-                policies=list(game["policies"].numpy()),
-                full=game["full"].tolist(),
-                result=game["result"],
-                owners=None if game["owners"] is None else game["owners"].numpy(),
-            )
-            for number, game in enumerate(state["games"])
-        ]
+        ends = np.cumsum(state["lengths"].numpy())
+        parts = [np.split(state[name].numpy(), ends[:-1]) for name in ("moves", "policies", "full")]
+        self.records = (
+            [
+                Record(
+                    number,
+                    moves=moves.tolist(),
+                    policies=list(policies),
+                    full=full.tolist(),
+                    result=int(result),
+                    owners=None if owner[0] == NOBODY_KNOWS else owner,
+                )
+                for number, (moves, policies, full, result, owner) in enumerate(
+                    zip(*parts, state["results"].numpy(), state["owners"].numpy(), strict=True)
+                )
+            ]
+            if len(ends)
+            else []
+        )
         self.chunks = [self.positions(record) for record in self.records]
         self.played = state["played"]
+        self._join()
+
+    def _join(self) -> None:
         if self.chunks:
             self.all = Samples(*(np.concatenate(field) for field in zip(*self.chunks, strict=True)))

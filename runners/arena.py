@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 
@@ -33,17 +34,19 @@ REASONS = {"resigned": "R", "illegal": "F", "failed": "F"}  # as SGF tells a res
 
 
 def match(
-    first: Player, second: Player, rules: Rules, games: int, dice: np.random.Generator, opening: int = 2
+    first: Player, second: Player, rules: Rules, games: int, dice: np.random.Generator, opening: int = 2, seed: int = 0
 ) -> Iterator[Played]:
     """So many different games of two players, whose colours alternate; from every opening one with either colour.
+
+    All pairs of a `seed` begin with the same openings.
 
     Raises:
         BadInputError: the players repeat themselves from all openings.
     """
     known: set[tuple[int, ...]] = set()
-    duplicates = 0
+    duplicates, openings = 0, np.random.default_rng([2, seed])
     while len(known) < games:
-        start = opened(rules, opening, dice).moves
+        start = opened(rules, opening, openings).moves
         for colour in (BLACK, WHITE):
             if len(known) == games:
                 return
@@ -79,8 +82,8 @@ def tournament(
     with Progress(console=console, transient=True) as progress:
         task = progress.add_task("playing", total=games * len(pairs))
         for number, (one, other) in enumerate(pairs):
-            dice = np.random.default_rng([seed, number])
-            for played in match(players[one], players[other], rules, games, dice, opening):
+            dice = np.random.default_rng([1, seed, number])
+            for played in match(players[one], players[other], rules, games, dice, opening, seed):
                 results.append(elo.Result(one, other, played.points_of_first))
                 path = out / "games" / f"{len(results):04d}.sgf"
                 names = {played.first: players[one].name, 3 - played.first: players[other].name}
@@ -139,11 +142,13 @@ def show(record: dict[str, Any], console: Console) -> None:
     table = Table("", "against", "games", "wins", "95 % interval", box=None, padding=(0, 2))
     for pair in record["pairs"]:
         ends = f"{pair['low']:.1%} … {pair['high']:.1%}"
-        table.add_row(pair["first"], pair["second"], str(pair["games"]), f"{pair['win_rate']:.1%}", ends)
+        table.add_row(
+            escape(pair["first"]), escape(pair["second"]), str(pair["games"]), f"{pair['win_rate']:.1%}", ends
+        )
     console.print(table)
     ratings = Table("player", "Elo", "95 % interval", box=None, padding=(0, 2))
     for name, rating in sorted(record["elo"].items(), key=lambda item: -item[1]["elo"]):
-        ratings.add_row(name, f"{rating['elo']:+.0f}", f"{rating['low']:+.0f} … {rating['high']:+.0f}")
+        ratings.add_row(escape(name), f"{rating['elo']:+.0f}", f"{rating['low']:+.0f} … {rating['high']:+.0f}")
     console.print(ratings)
 
 
@@ -168,7 +173,8 @@ def play(player: Player, rules: Rules, *, colour: int, seed: int, console: Conso
         console.print(f"\n{board}\n", markup=False, highlight=False)
         if board.to_move != colour:
             action = player.opponent(board, dice)
-            console.print(f"{player.name}: {'resigns' if action is None else vertex(action, size)}", highlight=False)
+            said = "resigns" if action is None else vertex(action, size)
+            console.print(f"{player.name}: {said}", markup=False, highlight=False)
             if action is None:
                 return Played(board, colour, colour, "resigned")
             board.play(action)
@@ -184,6 +190,6 @@ def play(player: Player, rules: Rules, *, colour: int, seed: int, console: Conso
         try:
             board.play(from_vertex(answer, size))
         except BadInputError as error:
-            console.print(f"[red]{str(error).splitlines()[0]}[/]", highlight=False)
+            console.print(str(error).splitlines()[0], style="red", markup=False, highlight=False)
     margin = board.margin()
     return Played(board, colour, 0 if margin == 0 else BLACK if margin > 0 else WHITE, board.over)

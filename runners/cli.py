@@ -238,13 +238,15 @@ def arena_command(words: list[str], console: Console) -> int:
     options = parse(Arena, words, "sparring arena")
     from sparring.runners import arena, players
 
-    met = [players.player(name, simulations=options.sims) for name in options.players]
+    met = players.players(options.players, simulations=options.sims, seed=options.seed)
     try:
         rules = players.common_rules(met, options.board, options.komi)
         out = options.out or RUNS / f"arena-{datetime.datetime.now():%Y%m%d-%H%M%S}"
         if out.exists():
             raise BadInputError(f"{out} exists; name another --out")
-        console.print(f"{' · '.join(options.players)} on {rules.height}×{rules.width}, komi {rules.komi:g} → {out}")
+        console.print(
+            f"{' · '.join(map(escape, options.players))} on {rules.height}×{rules.width}, komi {rules.komi:g} → {out}"
+        )
         record = arena.tournament(
             met, rules, games=options.games, opening=options.opening, seed=options.seed, out=out, console=console
         )
@@ -262,7 +264,7 @@ def play_command(words: list[str], console: Console) -> int:
     from sparring.envs.go.board import BLACK, WHITE
     from sparring.runners import arena, players
 
-    opponent = players.player(options.player, simulations=options.sims)
+    opponent = players.player(options.player, simulations=options.sims, seed=options.seed)
     try:
         rules = players.common_rules([opponent], options.board, options.komi)
         colour = BLACK if options.colour == "black" else WHITE
@@ -276,7 +278,7 @@ def play_command(words: list[str], console: Console) -> int:
     console.print(f"\n{played.board}\n", markup=False, highlight=False)
     told = {0: "a draw", colour: "you win"}.get(played.winner, f"{opponent.name} wins")
     by = f" by {abs(played.board.margin()):g}" if played.board.over and played.winner else ""
-    console.print(f"{told}{by}", highlight=False)
+    console.print(f"{told}{by}", markup=False, highlight=False)
     if options.out is not None:
         names = {colour: "you", 3 - colour: opponent.name}
         sgf.save(arena.recorded(played, names), options.out)
@@ -291,7 +293,7 @@ def gtp_command(words: list[str], console: Console) -> int:
     from sparring.runners import players
     from sparring.runners.gtp import Server
 
-    player = players.player(options.player, simulations=options.sims)
+    player = players.player(options.player, simulations=options.sims or 200, seed=options.seed)
     if not isinstance(player.opponent, Searcher):
         raise BadInputError(f"{options.player} is no player that searches; gtp takes a run of alphazero, or mcts:N")
     sink, sys.stdout = sys.stdout, sys.stderr  # nothing but protocol is ever said there
@@ -301,7 +303,7 @@ def gtp_command(words: list[str], console: Console) -> int:
             players.common_rules([player], options.board, options.komi),
             name=f"sparring {player.name}",
             version=importlib.metadata.version("sparring"),
-            simulations=options.sims,
+            simulations=options.sims or player.opponent.searching.simulations,
             seconds=options.seconds,
             resign=options.resign,
             owners=player.owners,

@@ -221,7 +221,7 @@ class Arena:
     """folder of all games (SGF) and of arena.json; default: a new one below runs/"""
 
     def __post_init__(self) -> None:
-        check_ranges(self, games=(1, inf), sims=(1, 2**20), opening=(0, 1000), seed=(0, inf))
+        check_ranges(self, games=(2, inf), sims=(1, 2**20), opening=(0, 1000), seed=(0, inf))
         if len(self.players) < 2:
             raise BadInputError(f"an arena takes two players or more, not {len(self.players)}")
 
@@ -232,8 +232,8 @@ class Gtp:
 
     player: Annotated[str, tyro.conf.Positional]
     """a run of alphazero, or mcts:N"""
-    sims: int = 200
-    """simulations a move, where no clock decides"""
+    sims: int | None = None
+    """simulations a move, where no clock decides; default: 200, or the N of mcts"""
     seconds: float | None = None
     """seconds a move, instead"""
     board: int | None = None
@@ -246,7 +246,9 @@ class Gtp:
     """of the player's dice"""
 
     def __post_init__(self) -> None:
-        check_ranges(self, sims=(1, 2**20), resign=(0, 1), seed=(0, inf))
+        check_ranges(self, resign=(0, 1), seed=(0, inf))
+        if self.sims is not None:
+            check_ranges(self, sims=(1, 2**20))
         if self.seconds is not None:
             check_ranges(self, seconds=(0.001, 1e6))
 

@@ -11,10 +11,13 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import shlex
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import torch
 
 from sparring.agents.boardnet import Mind, Network
 from sparring.agents.match import Searcher, by_playouts
@@ -31,6 +34,7 @@ from sparring.runners.job import Job
 GNU_GO = "--mode gtp --chinese-rules --positional-superko --forbid-suicide --capture-all-dead"
 KINDS = "random, mcts:N, gnugo:LEVEL, gtp:COMMAND"
 PLAYING_NODES = 20_000
+LONGEST = 6  # plies a point: nobody's game is cut while dead stones are still being taken
 ROWS = 8  # leaves that a network looks at together when it plays one game
 
 
@@ -45,8 +49,20 @@ class Player:
     close: Callable[[], None] = lambda: None
 
 
-def player(name: str, *, simulations: int) -> Player:
-    """The player of that name; `simulations` a move for those that search with a network.
+def players(names: Sequence[str], *, simulations: int, seed: int = 0) -> list[Player]:
+    """All of them.
+
+    Raises:
+        BadInputError: see `player`; or one is named twice.
+    """
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise BadInputError(f"{', '.join(twice)} is named twice; a player does not meet itself")
+    return [player(name, simulations=simulations, seed=seed) for name in names]
+
+
+def player(name: str, *, simulations: int, seed: int = 0) -> Player:
+    """The player of that name; `simulations` a move for those that search with a network, `seed` of its own dice.
 
     Raises:
         BadInputError: there is none, its folder holds no AlphaZero, or a program does not start.
@@ -55,13 +71,13 @@ def player(name: str, *, simulations: int) -> Player:
     if kind == "gtp" and rest:
         return of_program(name, rest)
     if kind == "gnugo":
-        return of_program(name, f"{gnu_go()} {GNU_GO} --level {whole(rest, name) if rest else 10}")
+        return of_program(name, f"{shlex.quote(gnu_go())} {GNU_GO} --level {whole(rest, name) if rest else 10}")
     if kind == "random" and not rest:
         return Player(name, at_random)
     if kind == "mcts" and rest:
         return Player(name, Searcher(by_playouts, Searching("uct", whole(rest, name), c_puct=1.0)))
     if Path(name).exists():
-        return of_run(Path(name), simulations)
+        return of_run(Path(name), simulations, seed)
     raise BadInputError(
         f"no player is called {name!r}: it is no folder of a run, and none of {', '.join(KINDS.values())}"
     )
@@ -92,8 +108,8 @@ def of_program(name: str, command: str) -> Player:
     return Player(name, engine, close=engine.close)
 
 
-def of_run(path: Path, simulations: int) -> Player:
-    """The newest checkpoint of a run.
+def of_run(path: Path, simulations: int, seed: int) -> Player:
+    """The newest checkpoint of a run, on one thread: a game is too small for two.
 
     Raises:
         BadInputError: it is no run of alphazero, or has no checkpoint yet.
@@ -107,12 +123,16 @@ def of_run(path: Path, simulations: int) -> Player:
     state = checkpoint.read(folder.checkpoints[-1])["parts"]["average"]
     weights = {name.removeprefix("module."): weight for name, weight in state.items() if name.startswith("module.")}
     network = Network(job.config.width, job.config.blocks)
-    network.load_state_dict(weights)
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError as error:
+        raise BadInputError(f"{folder.checkpoints[-1]} does not fit {path / 'config.json'}: {error}") from None
+    torch.set_num_threads(1)
     rules = job.config.played
-    mind = Mind(network, rules.height, rules.width)
+    mind = Mind(network, rules.height, rules.width, seed)
     search = dataclasses.replace(job.config.search, select="puct", simulations=simulations)
     searcher = Searcher(mind.guide, search, nodes=max(PLAYING_NODES, 4 * simulations), rows=min(ROWS, simulations))
-    return Player(path.name, searcher, rules, mind.owners)
+    return Player(str(path), searcher, rules, mind.owners)
 
 
 def common_rules(players: list[Player], board: int | None, komi: float | None) -> Rules:
@@ -122,13 +142,12 @@ def common_rules(players: list[Player], board: int | None, komi: float | None) -
         BadInputError: they were trained on different boards, or another is asked for.
     """
     trained = {one.name: one.rules for one in players if one.rules is not None}
-    sizes = {name: rules.height for name, rules in trained.items()}
-    asked = {"--board": board} if board is not None else {}
-    if len({*sizes.values(), *asked.values()}) > 1:
-        told = ", ".join(f"{name} plays {size}×{size}" for name, size in {**sizes, **asked}.items())
+    kinds = {name: (rules.height, rules.ko) for name, rules in trained.items()}
+    if board is not None:
+        kinds["--board"] = (board, next((ko for _, ko in kinds.values()), "positional"))
+    if len({*kinds.values()}) > 1:
+        told = ", ".join(f"{name} plays {size}×{size} with {ko} ko" for name, (size, ko) in kinds.items())
         raise BadInputError(f"no board fits all: {told}")
-    rules = next(iter(trained.values()), None)
-    if rules is None:
-        size = board or 9
-        rules = Rules(size, size, "positional", suicide=False, komi=7.0)
-    return dataclasses.replace(rules, suicide=False, **({} if komi is None else {"komi": komi}))
+    rules = next(iter(trained.values()), Rules(board or 9, board or 9, "positional", komi=7.0))
+    changes = {} if komi is None else {"komi": komi}
+    return dataclasses.replace(rules, suicide=False, cap=LONGEST * rules.area, **changes)

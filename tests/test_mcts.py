@@ -175,7 +175,7 @@ def test_the_completed_value_is_the_papers():
     ],
 )
 def test_the_better_half_goes_on(considered, simulations, plan):
-    assert halving(considered, simulations) == plan
+    assert list(halving(considered, simulations)) == plan
 
 
 def test_gumbels_advice_is_better_than_the_prior():
@@ -279,6 +279,20 @@ def test_rows_of_one_tree_are_driven_apart_and_leave_no_trace():
         if not slab.over[0, node] and inner == visits - 1:
             whole = slab.value[0, node] + slab.total[0, node].sum()
             assert slab.total[0, parent, action] == pytest.approx(-whole, abs=1e-4)
+
+
+def test_a_tree_never_outgrows_its_room():
+    world = TicTacToe([EMPTY])
+    for select in ("puct", "gumbel"):
+        trees = Trees(1, 9, Searching(select, 20), nodes=50)
+        trees.begin(0, world.legal(0), np.random.default_rng(0), simulations=1000, noisy=False)
+        rounds = 0
+        while not trees.finished[0]:
+            trees.step(world, opinionated)
+            rounds += 1
+        assert trees.slab.size[0] <= 50
+        assert trees.slab.visits[0, 0].sum() == (49 if select == "puct" else 20)
+        assert rounds <= 50
 
 
 def test_what_cannot_be_searched_with():
