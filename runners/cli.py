@@ -308,7 +308,7 @@ def gtp_command(words: list[str], console: Console) -> int:
             resign=options.resign,
             owners=player.owners,
             seed=options.seed,
-        ).serve(sys.stdin, sink)
+        ).serve(open(sys.stdin.fileno(), "rb", buffering=0, closefd=False), sink)
     finally:
         sys.stdout = sink
     return 0

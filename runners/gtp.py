@@ -12,11 +12,12 @@ import queue
 import re
 import shlex
 import threading
-from collections.abc import Callable, Iterator
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from time import monotonic, process_time
+from time import monotonic, process_time, sleep
 from typing import TextIO
 
 import numpy as np
@@ -24,23 +25,28 @@ import numpy as np
 from sparring.agents.match import Searcher
 from sparring.envs.errors import BadInputError
 from sparring.envs.go import sgf
-from sparring.envs.go.board import BLACK, WHITE, Board
+from sparring.envs.go.board import BLACK, EMPTY_BOARD, MOVERS, WHITE, Board, Start
+from sparring.envs.go.board import COLOURS as NAMES
+from sparring.envs.go.board import handicap as given
 from sparring.envs.go.coordinates import from_vertex, vertex
 from sparring.envs.go.rules import Rules
+from sparring.envs.worlds import Array
+from sparring.runners.clocks import Clock
 
+WHOLE = re.compile("[0-9]{1,9}")
+IDLE = 0.02  # s between two looks whether somebody has said something
 COLOURS = {"b": BLACK, "black": BLACK, "w": WHITE, "white": WHITE}
 LONGEST_GAME = 2_000  # plies: no controller's game is cut
-MARGIN = 0.1  # s kept on the clock for the way there and back
 MOST_SIMULATIONS = 50_000  # of a move that only a clock ends
-HANDICAP = {  # in quarters of the way from the edge line to the opposite one: corners, sides, centre
-    2: "14 41",
-    3: "14 41 44",
-    4: "11 14 41 44",
-    5: "11 14 41 44 22",
-    6: "11 14 41 44 21 24",
-    7: "11 14 41 44 21 24 22",
-    8: "11 14 41 44 21 24 12 42",
-    9: "11 14 41 44 21 24 12 42 22",
+HANDICAP = {  # (column, row from below) of the lines near 1 and far 3, with 2 between, in GNU Go's order
+    2: "33 11",
+    3: "33 11 13",
+    4: "33 11 13 31",
+    5: "33 11 13 31 22",
+    6: "33 11 13 31 12 32",
+    7: "33 11 13 31 12 32 22",
+    8: "33 11 13 31 12 32 21 23",
+    9: "33 11 13 31 12 32 21 23 22",
 }
 
 
@@ -48,30 +54,31 @@ class Refusal(Exception):
     """What a command is answered with after "?"."""
 
 
-@dataclass
-class ClockOfOne:
-    """A player's time, in seconds."""
+class Streamed(Exception):
+    """The answer was already written, but for its end."""
 
-    main: float
-    byoyomi: float
-    stones: int  # to be played within byoyomi, again and again
-    left: float
-    stones_left: int = 0  # 0: main time runs
 
-    def for_a_move(self, moves_to_come: float) -> float:
-        """How long a move may take."""
-        if self.stones_left:
-            return max(self.left / self.stones_left - MARGIN, 0.01)
-        extra = self.byoyomi / self.stones if self.stones else 0.0
-        return max(min(self.left / moves_to_come + extra, self.left + extra) - MARGIN, 0.01)
+def words_of(line: str) -> tuple[str, list[str]]:
+    """A line's number, if it has one, and its words: no control characters, no comment."""
+    text = "".join(one for one in line.partition("#")[0].replace("\t", " ") if one.isprintable())
+    first, *rest = text.split() or [""]
+    return (first, rest) if WHOLE.fullmatch(first) else ("", [first, *rest] if first else [])
 
-    def spend(self, seconds: float) -> None:
-        """A move took so long."""
-        self.left -= seconds
-        if self.stones_left:
-            self.stones_left -= 1
-        if self.left <= 0 or (self.byoyomi and not self.stones_left and self.left <= MARGIN):
-            self.left, self.stones_left = (self.byoyomi, self.stones) if self.stones else (0.0, 0)
+
+def turn_to(board: Board, colour: int) -> None:
+    """Let a colour be to move: the other passes, and a game that passes have ended goes on.
+
+    Raises:
+        Refusal: the game is too long.
+    """
+    for _ in range(2):
+        if board.over == "cap":
+            raise Refusal("the game is too long")
+        if board.over:
+            board.resume()
+        if board.to_move == colour:
+            return
+        board.play(board.rules.area)
 
 
 class Server:
@@ -87,7 +94,7 @@ class Server:
         simulations: int,
         seconds: float | None = None,
         resign: float = 0.0,
-        owners: Callable[[Board], np.ndarray] | None = None,
+        owners: Callable[[Board], Array] | None = None,
         seed: int = 0,
     ) -> None:
         """Set up.
@@ -109,8 +116,10 @@ class Server:
         self.simulations, self.seconds, self.resign = simulations, seconds, resign
         self.owners = owners
         self.dice = np.random.default_rng(seed)
-        self.clocks: dict[int, ClockOfOne] = {}
+        self.clocks: dict[int, Clock] = {}
         self.lines: queue.Queue[str | None] = queue.Queue()
+        self.start = EMPTY_BOARD
+        self.given: list[tuple[int, int]] = []  # (colour, move) as the controller and we have made them
         self.board = Board(self.rules)
         self.going = True
         self.commands: dict[str, Callable[[list[str]], str]] = {
@@ -125,7 +134,7 @@ class Server:
             "komi": self.komi,
             "play": self.play,
             "genmove": self.genmove,
-            "reg_genmove": lambda words: self.name_of(self.think(self.colour(words))),
+            "reg_genmove": self.regression,
             "kgs-genmove_cleanup": lambda words: self.genmove(words, cleanup=True),
             "undo": lambda words: self.undo(1),
             "gg-undo": lambda words: self.undo(self.number(words, 1)),
@@ -141,9 +150,10 @@ class Server:
             "lz-analyze": self.analyse,
             "kata-analyze": lambda words: self.analyse(words, kata=True),
             "analyze": self.analyse,
-            "lz-genmove_analyze": lambda words: self.analyse(words, move=True),
-            "kata-genmove_analyze": lambda words: self.analyse(words, kata=True, move=True),
-            "genmove_analyze": lambda words: self.analyse(words, move=True),
+            "stop": lambda words: "",
+            "lz-genmove_analyze": self.genmove_analyze,
+            "kata-genmove_analyze": lambda words: self.genmove_analyze(words, kata=True),
+            "genmove_analyze": self.genmove_analyze,
             "cputime": lambda words: f"{process_time():.3f}",
             "scoring_system": lambda words: "area",
             "gogui-analyze_commands": lambda words: "dboard/Who owns what/owners" if self.owners else "",
@@ -154,9 +164,10 @@ class Server:
 
     # ------------------------------------------------------------------------------------------ the conversation
 
-    def serve(self, source: TextIO, sink: TextIO) -> None:
+    def serve(self, source: Iterable[bytes], sink: TextIO) -> None:
         """Answer line after line until `quit` or the end of the input."""
         self.sink = sink
+        self.player.think(Board(self.rules), self.dice, 1)  # what loads and compiles does so off the clock
         threading.Thread(target=self._listen, args=(source,), daemon=True).start()
         while self.going:
             line = self.lines.get()
@@ -164,21 +175,28 @@ class Server:
                 return
             self.answer(line)
 
-    def _listen(self, source: TextIO) -> None:
-        for line in source:
-            self.lines.put(line)
-        self.lines.put(None)
+    def _listen(self, source: Iterable[bytes]) -> None:
+        try:
+            for line in source:
+                text = line.decode(errors="replace")
+                self.lines.put(text)
+                if words_of(text)[1][:1] == ["quit"]:
+                    return  # nobody waits for more, and a process must be able to end
+        finally:
+            self.lines.put(None)
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether somebody has said something in the meantime."""
+        return not self.lines.empty()
 
     def answer(self, line: str) -> None:
         """One command; a comment or an empty line says nothing, and is answered by nothing."""
-        text = re.sub(r"[^\x20-\x7e\t\x80-\U0010ffff]", "", line.partition("#")[0]).replace("\t", " ").strip()
-        if not text:
+        number, words = words_of(line)
+        if not number and not words:
             return
-        number, *words = text.split() if text[0].isdigit() else ["", *text.split()]
         self.number_asked = number
         try:
-            if not number.isdigit() and number:
-                raise Refusal("a command begins with a whole number or its name")
             if not words:
                 raise Refusal("there is no command")
             if words[0] not in self.commands:
@@ -190,6 +208,9 @@ class Server:
         except (Refusal, BadInputError) as refusal:
             first = str(refusal).splitlines()[0]
             self.say(f"?{number} {first}\n\n")
+        except Exception as error:  # whatever it is, the game goes on; what it was stands on stderr
+            traceback.print_exc()
+            self.say(f"?{number} internal error: {type(error).__name__}\n\n")
 
     def say(self, text: str) -> None:
         """Write, at once."""
@@ -211,7 +232,7 @@ class Server:
 
     def number(self, words: list[str], least: int) -> int:
         """The first word as a whole number."""
-        if not words or not words[0].isdigit() or int(words[0]) < least:
+        if not words or not WHOLE.fullmatch(words[0]) or int(words[0]) < least:
             raise Refusal(f"a whole number is wanted, at least {least}" + (f", not {words[0]!r}" if words else ""))
         return int(words[0])
 
@@ -233,12 +254,44 @@ class Server:
 
     # ------------------------------------------------------------------------------------------ the board
 
-    def begin(self, handicap: tuple[int, ...] = ()) -> str:
-        """An empty board."""
-        self.board = Board(self.rules, handicap=handicap)
+    def begin(self, start: Start = EMPTY_BOARD) -> str:
+        """A new game."""
+        self.start, self.given = start, []
+        self.board = Board(self.rules, start=start)
         for clock in self.clocks.values():
-            clock.left, clock.stones_left = clock.main, 0
+            clock.start()
         return ""
+
+    def built(self, given: Sequence[tuple[int, int]], to_move: int = 0) -> Board:
+        """The board after moves of given colours, and with a colour to move: who is not asked passes, and a game that
+        passes have ended goes on.
+
+        Raises:
+            Refusal: a move is not legal.
+        """
+        board = Board(self.rules, start=self.start)
+        for colour, move in given:
+            turn_to(board, colour)
+            if not board.allows(move):
+                raise Refusal("illegal move")
+            board.play(move)
+        if to_move:
+            turn_to(board, to_move)
+        return board
+
+    def put(self, colour: int, move: int) -> None:
+        """A move of a colour.
+
+        Raises:
+            Refusal: it is not legal.
+        """
+        board = self.built([], 0) if not self.given else self.built(self.given)
+        turn_to(board, colour)
+        if not board.allows(move):
+            raise Refusal("illegal move")
+        board.play(move)
+        self.board = board
+        self.given.append((colour, move))
 
     def boardsize(self, words: list[str]) -> str:
         """The size that it plays, and no other."""
@@ -254,34 +307,8 @@ class Server:
         except (ValueError, IndexError, BadInputError):
             raise Refusal(f"komi is a number of points, not {words[0]!r}" if words else "komi is missing") from None
         self.rules = rules
-        self.board = self._again(self.board.moves)
+        self.board = self.built(self.given)
         return ""
-
-    def _again(self, moves: list[int]) -> Board:
-        """The game up to some move; where passes ended it and it went on, so it does."""
-        board = Board(self.rules, handicap=self.board.handicap)
-        for move in moves:
-            if board.over:
-                board.resume()
-            board.play(move)
-        return board
-
-    def put(self, colour: int, move: int) -> None:
-        """A move of a colour; where it is not its turn, the other passes."""
-        before = list(self.board.moves)
-        try:
-            if self.board.over:
-                self.board.resume()
-            if self.board.to_move != colour:
-                self.board.play(self.rules.area)
-            if self.board.over:
-                self.board.resume()
-            if not self.board.allows(move):
-                raise Refusal("illegal move")
-        except Refusal:
-            self.board = self._again(before)
-            raise
-        self.board.play(move)
 
     def play(self, words: list[str]) -> str:
         """Somebody's move."""
@@ -300,54 +327,51 @@ class Server:
 
     def undo(self, count: int) -> str:
         """Take moves back."""
-        if len(self.board.moves) < count:
+        if len(self.given) < count:
             raise Refusal("cannot undo")
-        self.board = self._again(self.board.moves[:-count])
+        self.given = self.given[:-count]
+        self.board = self.built(self.given)
         return ""
 
     def loadsgf(self, words: list[str]) -> str:
-        """A game from a file, up to before a move."""
-        if not words:
-            raise Refusal("a file is missing")
-        path = Path(shlex.split(" ".join(words))[0])
+        """A game from a file, up to before a move; who is to move then, as GNU Go tells it."""
         try:
-            game = sgf.load(path)
-        except OSError as error:
-            raise Refusal(f"cannot read {path}: {error.strerror}") from None
+            name, *rest = shlex.split(" ".join(words))
+        except ValueError as error:
+            raise Refusal(f"a file is wanted: {error}") from None
+        game = sgf.load(Path(name))
         if game.size != self.size:
             raise Refusal("unacceptable size")
-        if len(words) > 1:
-            game = replace(game, plies=game.plies[: self.number(words[1:], 1) - 1])
-        self.board = Board.of(game, self.rules)
-        self.rules = self.board.rules
-        return self.board_turn()
-
-    def board_turn(self) -> str:
-        """Who is to move, as GNU Go tells it after a file."""
-        return "black" if self.board.to_move == BLACK else "white"
+        if rest:
+            game = replace(game, plies=game.plies[: self.number(rest, 1) - 1])
+        board = Board.of(game, self.rules)
+        self.rules, self.start, self.board = board.rules, board.start, board
+        self.given = [(MOVERS[ply.colour], ply.move) for ply in game.plies]
+        return NAMES[self.board.to_move]
 
     def handicap(self, count: int) -> str:
         """Stones where they are wont to stand."""
-        side, height, width = 3 if self.rules.height >= 13 else 2, *self.size
+        height, width = self.size
         most = 9 if height == width and height % 2 and height >= 9 else 4 if height == width and height >= 7 else 0
-        if self.board.moves or self.board.handicap:
+        if self.given or self.start != EMPTY_BOARD:
             raise Refusal("board not empty")
         if not 2 <= count <= most:
             raise Refusal("invalid number of stones")
-        lines = {"1": side, "2": height // 2, "4": height - 1 - side}
+        near = 3 if height > 11 else 2
+        lines = {"1": near, "2": height // 2, "3": height - 1 - near}
         points = [(lines[place[0]], lines[place[1]]) for place in HANDICAP[count].split()]
-        stones = tuple((height - 1 - row) * width + column for column, row in points)
-        self.begin(stones)
+        stones = [(height - 1 - row) * width + column for column, row in points]
+        self.begin(given(stones))
         return " ".join(vertex(stone, self.size) for stone in stones)
 
     def set_handicap(self, words: list[str]) -> str:
         """Stones where a controller wants them."""
-        if self.board.moves or self.board.handicap:
+        if self.given or self.start != EMPTY_BOARD:
             raise Refusal("board not empty")
-        stones = tuple(from_vertex(word, self.size) for word in words)
+        stones = [from_vertex(word, self.size) for word in words]
         if len(stones) < 2 or self.rules.area in stones:
             raise Refusal("bad vertex list")
-        return self.begin(stones)
+        return self.begin(given(stones))
 
     # ------------------------------------------------------------------------------------------ thinking
 
@@ -358,8 +382,9 @@ class Server:
         main, byoyomi, stones = self.seconds_of(words[0]), self.seconds_of(words[1]), self.number(words[2:], 0)
         self.clocks = {}
         if not (byoyomi and not stones):
-            begun = (main, 0) if main else (byoyomi, stones)
-            self.clocks = {colour: ClockOfOne(main, byoyomi, stones, *begun) for colour in (BLACK, WHITE)}
+            self.clocks = {colour: Clock(main, byoyomi, stones) for colour in (BLACK, WHITE)}
+            for clock in self.clocks.values():
+                clock.start()
         return ""
 
     def time_left(self, words: list[str]) -> str:
@@ -368,34 +393,42 @@ class Server:
         if len(words) != 3:
             raise Refusal("a color, a time and stones are wanted")
         left, stones = self.seconds_of(words[1]), self.number(words[2:], 0)
-        clock = self.clocks.setdefault(colour, ClockOfOne(left, 0.0, 0, left))
+        clock = self.clocks.setdefault(colour, Clock(left))
         clock.left, clock.stones_left = left, stones
         return ""
 
-    def turn_to(self, colour: int) -> None:
-        """Let a colour be to move, if need be by a pass of the other."""
-        if self.board.over:
-            self.board.resume()
-        if self.board.to_move != colour:
-            self.board.play(self.rules.area)
-        if self.board.over:
-            self.board.resume()
+    def think(self, colour: int, report: Callable[[], None] | None = None, every: float = 0.0) -> Board:
+        """Search for a move of a colour, for as long as its clock, the seconds or the simulations say; where from.
 
-    def think(self, colour: int, *, cleanup: bool = False) -> int | None:
-        """Search for a move of a colour; None gives up."""
-        self.turn_to(colour)
+        With `report`, that is called now and then.
+        """
+        board = self.built(self.given, colour)
         clock, start = self.clocks.get(colour), monotonic()
         seconds = self.seconds
         if clock is not None:
-            seconds = clock.for_a_move(max(self.rules.area * 0.7 - len(self.board.moves), 10) / 2)
+            seconds = clock.for_a_move(max(self.rules.area * 0.7 - len(board.moves), 10) / 2)
         enough = self.simulations if seconds is None else MOST_SIMULATIONS
-        self.player.think(self.board, self.dice, enough, lambda: seconds is not None and monotonic() - start > seconds)
-        trees = self.player.trees
-        ranking = trees.ranking(0) or [self.rules.area]
+        due = start + every
+
+        def stop() -> bool:
+            nonlocal due
+            now = monotonic()
+            if report is not None and now > due:
+                report()
+                due = now + every
+            return seconds is not None and now - start > seconds
+
+        self.player.think(board, self.dice, enough, stop)
         if clock is not None:
             clock.spend(monotonic() - start)
+        return board
+
+    def chosen(self, colour: int, *, cleanup: bool = False) -> int | None:
+        """What to play after having thought; None gives up."""
+        trees = self.player.trees
         if not cleanup and (trees.value(0) + 1) / 2 < self.resign:
             return None
+        ranking = trees.ranking(0)
         if cleanup and len(ranking) > 1 and ranking[0] == self.rules.area and self.dead_stones(3 - colour):
             return ranking[1]
         return ranking[0]
@@ -403,41 +436,64 @@ class Server:
     def genmove(self, words: list[str], cleanup: bool = False) -> str:
         """Its own move."""
         colour = self.colour(words)
-        move = self.think(colour, cleanup=cleanup)
+        self.think(colour)
+        move = self.chosen(colour, cleanup=cleanup)
         if move is not None:
-            self.board.play(move)
+            self.put(colour, move)
         return self.name_of(move)
 
-    def analyse(self, words: list[str], kata: bool = False, move: bool = False) -> str:
-        """Say what it thinks, again and again, until the next line comes; with `move` until it has thought enough."""
-        colour, words = (self.colour(words), words[1:]) if words and not words[0].isdigit() else (0, words)
-        every = self.number(words, 1) / 100 if words else 1.0
-        self.turn_to(colour or self.board.to_move)
+    def regression(self, words: list[str]) -> str:
+        """The move that it would make."""
+        colour = self.colour(words)
+        self.think(colour)
+        return self.name_of(self.chosen(colour))
+
+    def genmove_analyze(self, words: list[str], kata: bool = False) -> str:
+        """Its own move, and what it thinks meanwhile."""
+        colour, every = self.asked(words)
         self.say(f"={self.number_asked}\n")
-        wanted = self.simulations if move else MOST_SIMULATIONS
-        while True:
+        self.think(colour, lambda: self.say(f"{self.opinion(kata)}\n"), every)
+        self.say(f"{self.opinion(kata)}\n")
+        move = self.chosen(colour)
+        if move is not None:
+            self.put(colour, move)
+        self.say(f"play {self.name_of(move)}\n")
+        raise Streamed
+
+    def analyse(self, words: list[str], kata: bool = False) -> str:
+        """Say what it thinks, again and again, until the next line comes."""
+        colour, every = self.asked(words)
+        board = self.built(self.given, colour)
+        self.say(f"={self.number_asked}\n")
+        while not self.interrupted:
             until = monotonic() + every
             self.player.think(
-                self.board, self.dice, wanted, lambda until=until: monotonic() > until or not self.lines.empty()
+                board, self.dice, MOST_SIMULATIONS, lambda until=until: monotonic() > until or self.interrupted
             )
-            trees = self.player.trees
             self.say(f"{self.opinion(kata)}\n")
-            done = bool(trees.finished[0]) or trees.slab.visits[0, 0].sum() >= wanted
-            if not self.lines.empty() or done:
-                break
-        if move:
-            best = trees.best(0)
-            self.board.play(best)
-            self.say(f"play {self.name_of(best)}\n")
-        elif self.lines.empty():
-            self.lines.put(self.lines.get())  # it has thought all it can, and waits
+            while self.player.trees.finished[0] and not self.interrupted:
+                sleep(IDLE)  # it has thought all it can
         raise Streamed
+
+    def asked(self, words: list[str]) -> tuple[int, float]:
+        """Whom an analysis is for, and every how many seconds it tells: [colour] [centiseconds] [key value]…"""
+        colour, every, rest = self.board.to_move, 1.0, list(words)
+        if rest and rest[0].lower() in COLOURS:
+            colour = COLOURS[rest.pop(0).lower()]
+        if rest and WHOLE.fullmatch(rest[0]):
+            every = max(int(rest.pop(0)), 1) / 100
+        for key, value in zip(rest[::2], rest[1::2], strict=False):
+            if key == "interval":
+                every = self.number([value], 1) / 100
+        return colour, every
 
     def opinion(self, kata: bool) -> str:
         """The root's moves as Leela Zero (chances in ten thousandths) or KataGo (as fractions) tells them."""
         trees, told = self.player.trees, []
         prior, visits, total = (field[0, 0] for field in (trees.slab.prior, trees.slab.visits, trees.slab.total))
         for order, action in enumerate(trees.ranking(0)):
+            if not visits[action]:
+                break
             chance = (1 + total[action] / visits[action]) / 2
             told_as = [f"{number:.4f}" if kata else f"{round(10_000 * number)}" for number in (chance, prior[action])]
             line = " ".join(self.name_of(one) for one in trees.line(0, action))
@@ -491,7 +547,3 @@ class Server:
         alive = [chain for _, chain in self.chains() if sorted(chain) not in [sorted(one) for one in dead]]
         listed = {"alive": alive, "dead": dead, "seki": []}[words[0]]
         return "\n".join(" ".join(vertex(stone, self.size) for stone in sorted(chain)) for chain in listed)
-
-
-class Streamed(Exception):
-    """The answer was already written, but for its end."""

@@ -655,7 +655,7 @@ def look_all(u, i, k, z, geometry, shape, su, si, sk, games, actions, length, ko
         if length[row] < 0:
             continue
         game = games[row]
-        known_up_to = n + HISTORY + np.uint64(u[game, SEEN])
+        known_up_to = n + shape[PAST] + np.uint64(u[game, SEEN])
         su[row] = u[game]
         si[row] = i[game]
         dice = sk[row, n + DICE]  # stay with the row

@@ -103,5 +103,10 @@ def compile_kernels() -> None:
         kernels.set_up(*one, *np.zeros((2, 0), np.uint16), np.uint16(1))
         kernels.playouts(*one, 1, np.zeros(1, np.int32))
         kernels.owners(u[0], geometry, shape, np.zeros(1, np.int8))
+        row = np.zeros(1, np.int32)
+        ends = _lay(rules, 1, 0)
+        found = legal, planes, np.zeros(1, np.float32), np.zeros(1, np.uint8)
+        kernels.look_all(*games, *ends[:3], row, np.zeros((1, 1), np.int32), row, komi, *found)
+        kernels.play_out_all(*ends[:3], z, shape, komi, np.zeros(1, np.int64), 1, np.zeros(1, np.float32))
     finally:
         announcement.cancel()
