@@ -178,6 +178,19 @@ def test_an_engine_takes_up_any_game(gnu_go):
     engine.close()
 
 
+def test_a_program_that_died_plays_the_next_game(gnu_go):
+    world = GoEnv(5, rules="chinese", opponent=f"gtp:{gnu_go} {STYLE}")
+    world.reset()
+    world.step(12)
+    world.opponent.program.close()
+    with pytest.raises(GtpError, match="had been closed before"):
+        world.opponent.program.send("name")
+    world.reset()
+    world.step(12)
+    assert len(world.board.moves) == 2
+    world.close()
+
+
 def test_a_program_of_other_rules_is_named_with_ours(gnu_go):
     """Suicide of two stones, which GNU Go refuses here and Tromp and Taylor do not."""
     engine = Engine(f"{gnu_go} {STYLE}")

@@ -73,6 +73,11 @@ class Program:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
 
+    @property
+    def closed(self) -> bool:
+        """Whether it has ended, and can be asked no more."""
+        return self._child.ended
+
     def close(self) -> None:
         """Ask it to quit, and see to it that it does; a second time does nothing."""
         if not self._child.ended:

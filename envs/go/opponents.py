@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import numpy as np
@@ -44,6 +45,8 @@ def called(name: str, rules: Rules) -> Opponent | None:
 class Engine:
     """A program that speaks GTP. Its board follows ours: what it has not seen it is told, from where the two parted.
 
+    One that has died or was closed because it did not answer is started again for the next game.
+
     Raises:
         BadInputError: it cannot be started.
         GtpError: it does not speak the protocol.
@@ -51,7 +54,8 @@ class Engine:
 
     def __init__(self, command: str, *, timeout: float = 60.0, ids: bool = True) -> None:
         """`timeout` and `ids` are those of `gtp.Program`."""
-        self.program = Program(command, timeout=timeout, ids=ids)
+        self._start = functools.partial(Program, command, timeout=timeout, ids=ids)
+        self.program = self._start()
         self.rules: Rules | None = None
         self.told: list[Ply] = []
 
@@ -76,7 +80,7 @@ class Engine:
         black, white, _ = board.start
         plies = [*(Ply("B", stone) for stone in black), *(Ply("W", stone) for stone in white), *board.plies]
         known = len(self.told)
-        if self.rules != board.rules or plies[:known] != self.told:
+        if self.program.closed or self.rules != board.rules or plies[:known] != self.told:
             self._begin(board.rules)
             known = 0
         for ply in plies[known:]:
@@ -84,6 +88,8 @@ class Engine:
 
     def _begin(self, rules: Rules) -> None:
         self.rules, self.told = None, []  # until it has taken all of it
+        if self.program.closed:
+            self.program = self._start()
         self.program.boardsize((rules.height, rules.width))
         self.program.clear_board()
         self.program.komi(rules.komi)
