@@ -296,19 +296,21 @@ def gtp_command(words: list[str], console: Console) -> int:
     player = players.player(options.player, simulations=options.sims or 200, seed=options.seed)
     if not isinstance(player.opponent, Searcher):
         raise BadInputError(f"{options.player} is no player that searches; gtp takes a run of alphazero, or mcts:N")
+    server = Server(
+        player.opponent,
+        players.common_rules([player], options.board, options.komi),
+        name=f"sparring {player.name}",
+        version=importlib.metadata.version("sparring"),
+        simulations=options.sims or player.opponent.searching.simulations,
+        seconds=options.seconds,
+        resign=options.resign,
+        owners=player.owners,
+        seed=options.seed,
+    )
     sink, sys.stdout = sys.stdout, sys.stderr  # nothing but protocol is ever said there
     try:
-        Server(
-            player.opponent,
-            players.common_rules([player], options.board, options.komi),
-            name=f"sparring {player.name}",
-            version=importlib.metadata.version("sparring"),
-            simulations=options.sims or player.opponent.searching.simulations,
-            seconds=options.seconds,
-            resign=options.resign,
-            owners=player.owners,
-            seed=options.seed,
-        ).serve(open(sys.stdin.fileno(), "rb", buffering=0, closefd=False), sink)
+        with open(sys.stdin.fileno(), "rb", buffering=0, closefd=False) as source:
+            server.serve(source, sink)
     finally:
         sys.stdout = sink
     return 0
