@@ -25,14 +25,16 @@ from sparring.agents import statistics
 from sparring.agents.boardnet import Network, Turns, guided_by
 from sparring.agents.descent import Descent, Terms
 from sparring.agents.evaluate import JUDGED
-from sparring.agents.match import OPENING, Searcher, by_playouts, series
+from sparring.agents.match import OPENING, Played, Searcher, by_playouts, series
 from sparring.agents.mcts import Evaluate, Searching
 from sparring.agents.policy import Dice
 from sparring.agents.protocol import Evaluation, Experiment, Judge, Preset, Stateful, Watch, unwatched
 from sparring.agents.selfplay import SYMMETRIES, Playing, Record, SelfPlay
 from sparring.agents.window import Samples, Window
 from sparring.envs.errors import check_ranges
+from sparring.envs.go.board import BLACK, WHITE
 from sparring.envs.go.rules import Rules, chosen
+from sparring.envs.go.saved import SavedGame
 from sparring.envs.rollouts import Metrics
 from sparring.envs.worlds import Array
 
@@ -222,9 +224,18 @@ def judge(config: Config, seed: int) -> Judge:
             "opening": f"{OPENING} random moves, the same for both colours",
             "seeds": [seed, seed],
         }
-        return Evaluation(metrics, protocol, scores, [])
+        best = max(played, key=lambda one: (one.points_of_first, -len(one.board.moves)))
+        return Evaluation(metrics, protocol, scores, [kept(best)])
 
     return evaluation
+
+
+def kept(played: Played) -> SavedGame:
+    """A game of ours against the anchor, to be shown."""
+    names = {played.first: "ours", 3 - played.first: "anchor"}
+    return SavedGame.of(
+        played.board, black=names[BLACK], white=names[WHITE], winner=played.winner, reason=played.reason
+    )
 
 
 GO5 = Config(

@@ -5,7 +5,7 @@ A game is shown by itself; the sheets of a run are shown one after the other, wh
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -16,6 +16,8 @@ from sparring.adversarial import sheets
 from sparring.adversarial.sheets import SHEET, Sheet
 from sparring.envs import episodes
 from sparring.envs.episodes import Episode, EpisodeError, Verdict
+from sparring.envs.go import saved
+from sparring.envs.go.saved import SavedGame
 from sparring.envs.worlds import Array
 from sparring.runners import catalog
 from sparring.runners.job import rebuild
@@ -25,17 +27,19 @@ from sparring.runners.report import told
 SHEETS_A_SECOND = 4.0
 TITLED = 3  # metrics in a sheet's title
 
-Kept = Episode | Sheet
+Kept = Episode | Sheet | SavedGame
+MOVES_A_SECOND = 2.0
 
 
 def load(path: Path) -> Kept:
-    """Read a game or a sheet.
+    """Read a game, of Go or of a world, or a sheet.
 
     Raises:
-        EpisodeError: the file is neither, missing, damaged, or of another version.
+        EpisodeError: the file is none of them, missing, damaged, or of another version.
     """
     header, _ = episodes.unpack(path)
-    return sheets.load(path) if header.get("kind") == SHEET else episodes.load(path)
+    loaders: dict[Any, Callable[[Path], Kept]] = {SHEET: sheets.load, saved.GO: saved.load}
+    return loaders.get(header.get("kind"), episodes.load)(path)
 
 
 def together(paths: Sequence[Path]) -> list[Kept]:
@@ -45,7 +49,7 @@ def together(paths: Sequence[Path]) -> list[Kept]:
         EpisodeError: as `load`.
     """
     last = load(paths[-1])
-    return [last] if isinstance(last, Episode) else [*(load(path) for path in paths[:-1]), last]
+    return [*(load(path) for path in paths[:-1]), last] if isinstance(last, Sheet) else [last]
 
 
 def prove(kept: Kept, console: Console) -> Verdict:
@@ -54,8 +58,10 @@ def prove(kept: Kept, console: Console) -> Verdict:
     Raises:
         EpisodeError, UnknownNameError: it cannot be made here; see `episodes.verify`.
     """
-    verdict = prove_game(kept, console) if isinstance(kept, Episode) else sheets.compare(kept, remade(kept))
-    what = "step" if isinstance(kept, Episode) else "sample"
+    if isinstance(kept, Sheet):
+        verdict, what = sheets.compare(kept, remade(kept)), "sample"
+    else:
+        verdict, what = prove_game(kept, console) if isinstance(kept, Episode) else saved.verify(kept), "step"
     found = "proved" if verdict.step is None else f"differs at {what} {verdict.step}"
     console.out(f"{found}: {verdict.what}", highlight=False)
     return verdict
@@ -96,6 +102,8 @@ def show(kept: Sequence[Kept]) -> Show:
     last = kept[-1]
     if isinstance(last, Episode):
         return of_game(last)
+    if isinstance(last, SavedGame):
+        return Show(last.pictures, last.titles(), MOVES_A_SECOND)
     run = [one for one in kept if isinstance(one, Sheet)]
 
     def pictures() -> Iterator[Array]:
@@ -110,5 +118,7 @@ def title(kept: Kept) -> str:
     """What it is, in a line."""
     if isinstance(kept, Episode):
         return f"score {kept.score:g}"
+    if isinstance(kept, SavedGame):
+        return kept.told
     figures = [f"{name} {told(value)}" for name, value in list(kept.metrics.items())[:TITLED]]
     return " · ".join([f"step {kept.step:,}", *figures])
