@@ -264,9 +264,8 @@ def test_an_evaluation_plays_both_colours_and_keeps_a_game_that_proves_itself(tm
     again = saved.load(tmp_path / "game.npz")
     assert saved.verify(again).step is None
     assert (tmp_path / "game.sgf").exists()
-    moved = saved.SavedGame(
-        again.rules, "a", "b", 3 - BLACK if again.winner == BLACK else BLACK, "passes", again.moves, again.checksums
-    )
+    other = WHITE if again.winner == BLACK else BLACK
+    moved = saved.SavedGame(again.rules, "a", "b", other, "passes", again.moves, again.checksums)
     assert saved.verify(moved).step is not None
 
 
