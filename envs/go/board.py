@@ -76,9 +76,8 @@ class Board:
             BadInputError: a player moves twice running, or a move or stone is not legal.
         """
         given = handicap(game.black_stones) if not game.white_stones else Start(game.black_stones, game.white_stones)
-        named = [ply.colour for ply in game.plies[:1]] or [value[:1].upper() for value in game.properties.get("PL", ())]
-        if named and named[0] in MOVERS:
-            given = given._replace(to_move=MOVERS[named[0]])
+        first = game.plies[0].colour if game.plies else "".join(game.properties.get("PL", ()))[:1].upper()
+        given = given._replace(to_move=MOVERS.get(first, given.to_move))
         board = cls(chosen(rules, game.size, game.komi), start=given)
         for number, ply in enumerate(game.plies, 1):
             if ply.colour != board.turn:
