@@ -55,6 +55,7 @@ class Ours:
     def __init__(self, size: int, observe: bool = False, seed: int = 0) -> None:
         self.worlds = GoVectorEnv(GAMES, size, observe=observe)
         self.worlds.table = table.lay(self.worlds.rules, GAMES, seed)
+        self.worlds.reset()
         self.actions = np.zeros(GAMES, np.int64)
 
     def run(self, seconds: float) -> float:
