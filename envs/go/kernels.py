@@ -60,22 +60,27 @@ def jitted(function: Callable[..., Any]) -> Any:
     return njit(cache=True, nogil=True, error_model="numpy")(function)
 
 
+def inlined(function: Callable[..., Any]) -> Any:
+    """The same, put into every caller."""
+    return njit(cache=True, nogil=True, error_model="numpy", forceinline=True)(function)
+
+
 # ---------------------------------------------------------------------------------------------- chains
 
 
-@jitted
+@inlined
 def at(field, n, p):
     """Where a field of point p lies in u."""
     return COUNTERS + field * n + p
 
 
-@jitted
+@inlined
 def unit(p):
     """The word of one pseudo-liberty at p."""
     return U1 | (p << SUM) | ((p * p) << SQUARES)
 
 
-@jitted
+@inlined
 def in_atari(i, head):
     """Whether a chain, which has a liberty, has just one."""
     word = i[head]
@@ -83,13 +88,13 @@ def in_atari(i, head):
     return (word & COUNT_MASK) * (word >> SQUARES) == total * total
 
 
-@jitted
+@inlined
 def last_liberty(i, head):
     """The liberty of a chain in atari."""
     return ((i[head] >> SUM) & SUM_MASK) // (i[head] & COUNT_MASK)
 
 
-@jitted
+@inlined
 def lay(u, i, k, z, n, s, p, colour):
     """Put a stone on an empty point as a chain of its own; it takes a liberty from its neighbours."""
     k[n + HASH] ^= z[np.uint64(colour) * n + p]
@@ -119,7 +124,7 @@ def lay(u, i, k, z, n, s, p, colour):
     i[p] = word
 
 
-@jitted
+@inlined
 def unlist(u, n, head):
     """Strike a chain off the list of heads."""
     hole = np.uint64(u[at(PLACE, n, head)])
@@ -130,7 +135,7 @@ def unlist(u, n, head):
     u[CHAINS] = np.uint16(last)
 
 
-@jitted
+@inlined
 def join(u, i, k, n, one, other):
     """Make one chain of two, given by their heads; the smaller learns the name of the larger. The new head."""
     if u[at(SIZE, n, one)] < u[at(SIZE, n, other)]:
@@ -151,7 +156,7 @@ def join(u, i, k, n, one, other):
     return one
 
 
-@jitted
+@inlined
 def take(u, i, k, n, s, head):
     """Take a chain off the board; its neighbours get liberties."""
     k[n + HASH] ^= k[head]
@@ -180,7 +185,7 @@ def take(u, i, k, n, s, head):
     unlist(u, n, head)
 
 
-@jitted
+@inlined
 def place(u, i, k, z, n, s, p):
     """The mover's stone on p: captures, joins, suicide; sets the point that simple ko bans. The turn stays."""
     mine = u[MOVER]
@@ -209,7 +214,7 @@ def place(u, i, k, z, n, s, p):
 # ---------------------------------------------------------------------------------------------- repetition
 
 
-@jitted
+@inlined
 def remember(u, k, shape, situation):
     """Let a situation into the history."""
     n, bits = shape[STRIP], shape[BITS]
@@ -220,7 +225,7 @@ def remember(u, k, shape, situation):
         k[n + FILTER + (bit >> U6)] |= U1 << (bit & U63)
 
 
-@jitted
+@inlined
 def known(u, k, shape, situation):
     """Whether a situation has been; the latest are looked at first."""
     n, bits = shape[STRIP], shape[BITS]
@@ -280,7 +285,7 @@ def set_up(u, i, k, z, geometry, shape, black, white, mover):
     remember(u, k, shape, situation_of(k, n, shape, mover))
 
 
-@jitted
+@inlined
 def situation_of(k, n, shape, mover):
     """What may not recur: the position, and under situational superko who is to move."""
     if shape[KO] == U2 and mover == WHITE:
@@ -352,7 +357,7 @@ def mask(u, i, k, z, geometry, shape, legal):
         legal[np.uint64(geometry[p])] = 1
 
 
-@jitted
+@inlined
 def keys_around(u, i, k, n, s, p, colour, dying):
     """The keys of the chains of a colour around p, in one XOR; with `dying`, of those whose last liberty is p."""
     found = U0
@@ -368,7 +373,7 @@ def keys_around(u, i, k, n, s, p, colour, dying):
     return found
 
 
-@jitted
+@inlined
 def lives(u, i, n, s, p, mine):
     """Whether a stone on p, which has no empty neighbour, joins an own chain that has another liberty."""
     for q in (p - s, p - U1, p + U1, p + s):
@@ -642,7 +647,7 @@ def planes_all(u, i, geometry, shape, legal, komi, seen):
         planes(u[game], i[game], n, s, geometry, shape, legal[game], komi, seen[game])
 
 
-@jitted
+@inlined
 def roll(k, n):
     """A game's next random word (xorshift64*, Vigna 2016)."""
     x = k[n + DICE]
@@ -653,7 +658,7 @@ def roll(k, n):
     return x * np.uint64(2685821657736338717)
 
 
-@jitted
+@inlined
 def below(word, bound):
     """A random number below `bound`, which is small, from a random word (Lemire 2019, without the correction)."""
     return ((word >> np.uint64(32)) * bound) >> np.uint64(32)
@@ -681,7 +686,7 @@ def choose_all(u, k, geometry, shape, legal, actions):
         actions[game] = chosen
 
 
-@jitted
+@inlined
 def is_eye(u, n, s, p, mine):
     """Whether an empty point is surrounded by stones of one's own, the corners as well as they need be."""
     edges = 0
@@ -728,7 +733,7 @@ def playout(u, i, k, z, n, s, most):
     return played
 
 
-@jitted
+@inlined
 def may(u, i, n, s, p, mine):
     """Whether a stone on p would have a liberty, if need be by capture."""
     if u[at(OPEN, n, p)] != 0 or lives(u, i, n, s, p, mine):
