@@ -167,7 +167,7 @@ class Board:
     def planes(self, *, mine: bool = True) -> Array:
         """What the mover sees [10, H, W] uint8, or with `mine` False the other; see `kernels.planes`."""
         t, legal = self.table, self.legal().astype(np.uint8)[None]
-        seen = np.zeros((1, kernels.PLANES, self.rules.area), np.uint8)
+        seen = np.zeros((1, kernels.PLANES * self.rules.area), np.uint8)
         kernels.planes_all(t.u, t.i, t.geometry, t.shape, legal, np.float64(self.rules.komi), seen)
         planes = seen.reshape(kernels.PLANES, self.rules.height, self.rules.width)
         return planes if mine else other_side(planes)

@@ -545,7 +545,7 @@ def step_all(
         terminated: [B] bool: two passes have ended it.
         truncated: [B] bool: the cap on its length has.
         movers: [B] uint8: who is to move afterwards.
-        seen: [B, PLANES, H · W] uint8: what they see; of length 0 where nobody wants to.
+        seen: [B, PLANES · H · W] uint8: what they see; of length 0 where nobody wants to.
         last: the same of games that have ended, at their end.
     """
     n, s = shape[STRIP], shape[STRIDE]
@@ -603,7 +603,7 @@ def count_liberties(u, i, n, s, head, most):
 
 @jitted
 def planes(u, i, n, s, geometry, shape, legal, komi, seen):
-    """What the mover sees, into `seen` [PLANES, H · W] uint8; `legal` [H · W + 1] is its mask.
+    """What the mover sees, into `seen` [PLANES · H · W] uint8; `legal` [H · W + 1] is its mask.
 
     Own stones, the other's, the last move, the one before, points that only repetition forbids; own and other chains
     with 1, 2, 3 liberties; whether the mover is black; komi for the mover, in halves from 128, at most 63.5 either way.
@@ -613,35 +613,35 @@ def planes(u, i, n, s, geometry, shape, legal, komi, seen):
     mine = u[MOVER]
     for one in range(np.uint64(u[CHAINS])):
         head = np.uint64(u[at(HEADS, n, one)])
-        own = u[at(COLOUR, n, head)] == mine
-        stones = 0 if own else 1
+        stones = U0 if u[at(COLOUR, n, head)] == mine else area
         liberties = count_liberties(u, i, n, s, head, 4)
+        few = (np.uint64(4) + np.uint64(liberties)) * area if liberties < 4 else stones
         stone = head
         while True:
             action = np.uint64(geometry[stone])
-            seen[stones, action] = 1
-            if liberties < 4:
-                seen[4 + liberties, action] = 1
+            seen[stones + action] = 1
+            seen[few + action] = 1
             stone = np.uint64(u[at(NEXT, n, stone)])
             if stone == head:
                 break
-    for one, plane in ((LAST, 2), (BEFORE, 3)):
+    for one, plane in ((LAST, U2), (BEFORE, U2 + U1)):
         played = np.uint64(u[one])
         if played != 0 and played <= area:
-            seen[plane, played - U1] = 1
+            seen[plane * area + played - U1] = 1
     for one in range(np.uint64(u[FREE])):
         p = np.uint64(u[at(EMPTIES, n, one)])
         action = np.uint64(geometry[p])
         if legal[action] == 0 and u[OVER] == 0 and (shape[SUICIDE] != U0 or may(u, i, n, s, p, mine)):
-            seen[4, action] = 1
-    seen[8, :] = 1 if mine == BLACK else 0
+            seen[np.uint64(4) * area + action] = 1
+    whole = area * np.uint64(8)
+    seen[whole : whole + area] = 1 if mine == BLACK else 0
     mover = -komi if mine == BLACK else komi
-    seen[9, :] = np.uint8(min(max(128 + 2 * mover, 0), 255))
+    seen[whole + area :] = np.uint8(min(max(128 + 2 * mover, 0), 255))
 
 
 @jitted
 def planes_all(u, i, geometry, shape, legal, komi, seen):
-    """What the movers of all games see, into `seen` [B, PLANES, H · W]."""
+    """What the movers of all games see, into `seen` [B, PLANES · H · W]."""
     n, s = shape[STRIP], shape[STRIDE]
     for game in range(np.uint64(len(u))):
         planes(u[game], i[game], n, s, geometry, shape, legal[game], komi, seen[game])

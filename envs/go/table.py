@@ -88,7 +88,7 @@ def compile_kernels() -> None:
         u, i, k, z, geometry, shape = _lay(rules, 1, 0)
         games, one = (u, i, k, z, geometry, shape), (u[0], i[0], k[0], z, geometry, shape)
         legal, scratch, komi = np.zeros((1, 2), np.uint8), np.zeros(int(shape[0]), np.uint8), np.float64(0)
-        actions, planes = np.ones(1, np.int64), np.zeros((1, kernels.PLANES, 1), np.uint8)
+        actions, planes = np.ones(1, np.int64), np.zeros((1, kernels.PLANES), np.uint8)
         results = np.zeros(1, np.float32), np.zeros(1), *np.zeros((2, 1), bool), np.zeros(1, np.uint8)
         kernels.renew(u, i, k, geometry, shape)
         kernels.mask_all(*games, legal)

@@ -52,6 +52,7 @@ class GoVectorEnv(VectorEnv[Array, Array, Array]):
         self.table = table.lay(self.rules, num_envs)
         self.legal = np.zeros((num_envs, area + 1), np.uint8)
         self.wanted = num_envs if observe else 0  # rows of planes
+        self.last = self._planes()  # of games that have ended in this step
 
     def reset(
         self, *, seed: int | list[int] | None = None, options: dict[str, Any] | None = None
@@ -78,7 +79,7 @@ class GoVectorEnv(VectorEnv[Array, Array, Array]):
             BadInputError: a move is not legal; nothing is played.
         """
         actions = self._checked(np.asarray(actions))
-        count, planes, last = self.num_envs, self._planes(), self._planes()
+        count, planes = self.num_envs, self._planes()
         margins, rewards, movers = np.empty(count, np.float32), np.empty(count), np.empty(count, np.uint8)
         terminated, truncated = np.empty((2, count), bool)
         ended = kernels.step_all(
@@ -92,11 +93,13 @@ class GoVectorEnv(VectorEnv[Array, Array, Array]):
             truncated,
             movers,
             planes,
-            last,
+            self.last,
         )
         info: dict[str, Any] = {"action_mask": self.legal.copy(), "to_move": movers, "margin": margins}
         if ended:
-            info |= {"final_obs": self._shaped(last), "_final_obs": terminated | truncated}
+            over, last = terminated | truncated, self._planes()
+            last[over[: self.wanted]] = self.last[over[: self.wanted]]
+            info |= {"final_obs": self._shaped(last), "_final_obs": over}
         return self._shaped(planes), rewards, terminated, truncated, info
 
     def action_masks(self) -> Array:
@@ -117,7 +120,7 @@ class GoVectorEnv(VectorEnv[Array, Array, Array]):
         return actions
 
     def _planes(self) -> Array:
-        return np.empty((self.wanted, kernels.PLANES, self.rules.area), np.uint8)
+        return np.empty((self.wanted, kernels.PLANES * self.rules.area), np.uint8)
 
     def _shaped(self, planes: Array) -> Array:
         return planes.reshape(self.num_envs, *self.single_observation_space.shape)  # type: ignore[misc]
