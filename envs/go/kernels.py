@@ -60,6 +60,11 @@ def jitted(function: Callable[..., Any]) -> Any:
     return njit(cache=True, nogil=True, error_model="numpy")(function)
 
 
+def short(function: Callable[..., Any]) -> Any:
+    """The same, for what is done before another thread could have woken up: Python's lock is kept."""
+    return njit(cache=True, error_model="numpy")(function)
+
+
 def inlined(function: Callable[..., Any]) -> Any:
     """The same, put into every caller."""
     return njit(cache=True, nogil=True, error_model="numpy", forceinline=True)(function)
@@ -519,7 +524,7 @@ def mask_all(u, i, k, z, geometry, shape, legal):
         mask(u[game], i[game], k[game], z, geometry, shape, legal[game])
 
 
-@jitted
+@inlined
 def first_illegal(shape, legal, actions):
     """The first game whose action is not legal; −1 if there is none."""
     for game in range(np.uint64(len(actions))):
@@ -533,11 +538,13 @@ def first_illegal(shape, legal, actions):
 def step_all(
     u, i, k, z, geometry, shape, actions, komi, legal, margins, rewards, terminated, truncated, movers, seen, last
 ):
-    """A legal action in every game; games that end begin anew. How many ended.
+    """An action in every game; games that end begin anew.
+
+    Returns how many ended, and the first game whose action is not legal: then nothing is played; −1 if there is none.
 
     Args:
         u, i, k, z, geometry, shape: the table.
-        actions: [B] int64, all legal.
+        actions: [B] int64.
         komi: of white.
         legal: [B, H · W + 1] uint8: what is legal afterwards.
         margins: [B] float32: black's area less white's and komi where a game has ended, else 0.
@@ -551,7 +558,9 @@ def step_all(
     n, s = shape[STRIP], shape[STRIDE]
     reached = np.empty(n, np.uint8)
     observe = len(seen) > 0
-    ended = 0
+    ended, wrong = 0, first_illegal(shape, legal, actions)
+    if wrong >= 0:
+        return ended, wrong
     for game in range(np.uint64(len(u))):
         ours, sums, keys, allowed = u[game], i[game], k[game], legal[game]
         mover = ours[MOVER]
@@ -572,7 +581,7 @@ def step_all(
         movers[game] = np.uint8(ours[MOVER])
         if observe:
             planes(ours, sums, n, s, geometry, shape, allowed, komi, seen[game])
-    return ended
+    return ended, wrong
 
 
 @jitted
@@ -664,7 +673,7 @@ def below(word, bound):
     return ((word >> np.uint64(32)) * bound) >> np.uint64(32)
 
 
-@jitted
+@short
 def choose_all(u, k, geometry, shape, legal, actions):
     """A random legal action for every game [B], all as likely; a pass only where there is no other."""
     n, area = shape[STRIP], shape[AREA]

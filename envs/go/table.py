@@ -93,7 +93,6 @@ def compile_kernels() -> None:
         kernels.renew(u, i, k, geometry, shape)
         kernels.mask_all(*games, legal)
         kernels.choose_all(u, k, geometry, shape, legal, actions)
-        kernels.first_illegal(shape, legal, actions)
         kernels.step_all(*games, actions, komi, legal, *results, planes, planes)
         kernels.planes_all(u, i, geometry, shape, legal, komi, planes)
         kernels.mask(*one, legal[0])

@@ -7,7 +7,7 @@ terminate a game, the cap on its length truncates it; both are scored.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from gymnasium.spaces import Box, Discrete, MultiDiscrete
@@ -78,11 +78,11 @@ class GoVectorEnv(VectorEnv[Array, Array, Array]):
         Raises:
             BadInputError: a move is not legal; nothing is played.
         """
-        actions = self._checked(np.asarray(actions))
+        actions = self._numbers(np.asarray(actions))
         count, planes = self.num_envs, self._planes()
         margins, rewards, movers = np.empty(count, np.float32), np.empty(count), np.empty(count, np.uint8)
         terminated, truncated = np.empty((2, count), bool)
-        ended = kernels.step_all(
+        ended, wrong = kernels.step_all(
             *self.table,
             actions,
             np.float64(self.rules.komi),
@@ -95,6 +95,8 @@ class GoVectorEnv(VectorEnv[Array, Array, Array]):
             planes,
             self.last,
         )
+        if wrong >= 0:
+            self._refuse(int(wrong), int(actions[wrong]))
         info: dict[str, Any] = {"action_mask": self.legal.copy(), "to_move": movers, "margin": margins}
         if ended:
             over, last = terminated | truncated, self._planes()
@@ -106,18 +108,17 @@ class GoVectorEnv(VectorEnv[Array, Array, Array]):
         """Which actions are legal now [B, H · W + 1] bool, as sb3-contrib asks for it."""
         return self.legal.astype(bool)
 
-    def _checked(self, actions: Array) -> Array:
+    def _numbers(self, actions: Array) -> Array:
         """The actions as kernels take them."""
         if actions.shape != (self.num_envs,) or actions.dtype.kind not in "iu":
             told = f"{actions.dtype}{list(actions.shape)}"
             raise BadInputError(f"actions are {told}; there are {self.num_envs} games, and each takes a whole number")
-        actions = actions.astype(np.int64)
-        game, area = int(kernels.first_illegal(self.table.shape, self.legal, actions)), self.rules.area
-        if game >= 0:
-            inside = 0 <= actions[game] <= area
-            why = "its action_mask is 0 there" if inside else f"it must lie between 0 and {area}"
-            raise BadInputError(f"action {actions[game]} in game {game} is not legal: {why}")
-        return actions
+        return actions.astype(np.int64)
+
+    def _refuse(self, game: int, action: int) -> NoReturn:
+        area = self.rules.area
+        why = "its action_mask is 0 there" if 0 <= action <= area else f"it must lie between 0 and {area}"
+        raise BadInputError(f"action {action} in game {game} is not legal: {why}")
 
     def _planes(self) -> Array:
         return np.empty((self.wanted, kernels.PLANES * self.rules.area), np.uint8)
