@@ -32,13 +32,27 @@ class GoVectorEnv(VectorEnv[Array, Array, Array]):
         rules: str | Rules = "tromp-taylor",
         komi: float | None = None,
         observe: bool = True,
+        opponent: str = "none",
     ) -> None:
-        """Size, rules and komi are `world.GoEnv`'s; `observe` False leaves the planes out: observations are then empty.
+        """Lay the boards.
+
+        Args:
+            num_envs: games.
+            size: as for `world.GoEnv`, and so are rules and komi.
+            rules: see there.
+            komi: see there.
+            observe: False leaves the planes out; observations are then empty.
+            opponent: nobody; whoever steps the games plays both colours.
 
         Raises:
             UnknownNameError: there are no such rules.
-            BadInputError: there is no game, or the size or komi cannot be.
+            BadInputError: there is no game, the size or komi cannot be, or an opponent is asked for.
         """
+        if opponent != "none":
+            raise BadInputError(
+                f"opponent is {opponent!r}; many games at once are played with both colours in one hand. Step a "
+                "gym.make_vec(…, vectorization_mode='sync') of single worlds to meet somebody in each"
+            )
         self.num_envs = num_envs
         check_ranges(self, num_envs=(1, 2**31))
         self.rules = chosen(rules, size, komi)
