@@ -11,14 +11,16 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import os
 import random
 import subprocess
 import sys
 import tempfile
-import threading
 import warnings
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.connection import Connection
 from time import perf_counter
 
 import numpy as np
@@ -55,6 +57,7 @@ class Ours:
     def __init__(self, size: int, observe: bool = False, seed: int = 0) -> None:
         self.worlds = GoVectorEnv(GAMES, size, observe=observe)
         self.worlds.table = table.lay(self.worlds.rules, GAMES, seed)
+        self.worlds.reset()
         self.actions = np.zeros(GAMES, np.int64)
 
     def run(self, seconds: float) -> float:
@@ -128,23 +131,47 @@ class PettingZoo:
         return steps / (perf_counter() - start)
 
 
-def together(size: int, seconds: float) -> float:
-    """Steps a second of two threads at once over those of one, each with games of its own."""
-    pair = [Ours(size, seed=seed) for seed in (1, 2)]
+def worker(size: int, seconds: float, seed: int, pipe: Connection) -> None:
+    """Steps games of its own whenever it is told to, and answers with steps a second."""
+    one = Ours(size, seed=seed)
+    one.run(0.3)
+    while pipe.recv():
+        pipe.send(one.run(seconds))
+
+
+def in_processes(size: int, seconds: float, turns: int) -> float:
+    """Steps a second of two processes at once over those of one; the median over turns."""
+    context, pipes, ratios = multiprocessing.get_context("spawn"), [], []
+    for seed in (1, 2):
+        ours, theirs = context.Pipe()
+        context.Process(target=worker, args=(size, seconds, seed, theirs), daemon=True).start()
+        pipes.append(ours)
+    asked(pipes)  # both are there now
+    for _ in range(turns):
+        alone = np.mean([*asked(pipes[:1]), *asked(pipes[1:])])
+        ratios.append(sum(asked(pipes)) / alone)
+    for pipe in pipes:
+        pipe.send(False)
+    return float(np.median(ratios))
+
+
+def asked(pipes: list[Connection]) -> list[float]:
+    """All at once."""
+    for pipe in pipes:
+        pipe.send(True)
+    return [pipe.recv() for pipe in pipes]
+
+
+def in_threads(size: int, seconds: float, turns: int) -> float:
+    """The same for two threads of one process, which share Python's lock between steps."""
+    pair, ratios = [Ours(size, seed=seed) for seed in (1, 2)], []
     for one in pair:
-        one.run(0.2)
-    alone = pair[0].run(seconds)
-    found = [0.0, 0.0]
-
-    def work(number: int) -> None:
-        found[number] = pair[number].run(seconds)
-
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return sum(found) / alone
+        one.run(0.3)
+    with ThreadPoolExecutor(2) as threads:
+        for _ in range(turns):
+            alone = np.mean([one.run(seconds) for one in pair])
+            ratios.append(sum(threads.map(lambda one: one.run(seconds), pair)) / alone)
+    return float(np.median(ratios))
 
 
 def answer(script: str, **environment: str) -> list[float]:
@@ -204,7 +231,8 @@ def main() -> None:
         figures={
             **{name: round(value, 1) for name, value in speeds.items()},
             **over,
-            "two_core_scaling": float(np.median([together(9, options.seconds) for _ in range(options.turns)])),
+            "two_core_scaling": in_processes(9, options.seconds, options.turns),
+            "two_thread_scaling": in_threads(9, options.seconds, options.turns),
             "bytes_per_game_9": table.lay(Rules(9, 9), 1).bytes_per_game,
             "bytes_per_game_19": table.lay(Rules(19, 19), 1).bytes_per_game,
             f"gb_for_{MANY}_games_9": memory_of_many(),

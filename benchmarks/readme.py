@@ -272,10 +272,11 @@ def go_speed(result: dict[str, Any]) -> list[str]:
             for name, (speed, a, b) in rows.items()
         ),
         "",
-        f"Light playouts on 9×9: {f['playouts_per_s_9']:,.0f} games a second. Two threads play "
-        f"{f['two_core_scaling']:.2f} × as many moves as one. A 9×9 game takes {f['bytes_per_game_9']:,} bytes, "
-        f"{int(games):,} of them with masks and planes {f[f'gb_for_{games}_games_9']:.1f} GB. The kernels compile in "
-        f"{f['compile_s']:.0f} s, once, and load in {f['load_from_cache_s']:.1f} s.",
+        f"Light playouts on 9×9: {f['playouts_per_s_9']:,.0f} games a second. Two processes play "
+        f"{f['two_core_scaling']:.2f} × as many moves as one, two threads {f['two_thread_scaling']:.2f} × (they share "
+        f"Python's lock between steps). A 9×9 game takes {f['bytes_per_game_9']:,} bytes, {int(games):,} of them with "
+        f"masks and planes {f[f'gb_for_{games}_games_9']:.1f} GB. The kernels compile in {f['compile_s']:.0f} s, once, "
+        f"and load in {f['load_from_cache_s']:.1f} s.",
     ]
 
 

@@ -300,11 +300,11 @@ def test_gnu_go_finds_the_same_moves_legal(gnu_go, law):
             while not board.over:
                 legal = np.flatnonzero(board.legal())[:-1]
                 assert program.all_legal(board.turn) == set(legal.tolist()), board
-                barred += int((board.stones().flatten()[board.legal()[:-1] == 0] == 0).sum())
+                barred += int(board.planes()[4].sum())  # by repetition
                 action = int(dice.choice(legal)) if len(legal) else law.area
                 program.play(board.turn, action)
                 board.play(action)
-    assert barred > 20
+    assert barred > 0
 
 
 def test_open_spiel_finds_the_same_moves_legal():
@@ -312,19 +312,21 @@ def test_open_spiel_finds_the_same_moves_legal():
     pyspiel = pytest.importorskip("pyspiel", reason="OpenSpiel is not installed")
     game, dice, plies = pyspiel.load_game("go(board_size=9,komi=7.0)"), np.random.default_rng(0), 0
     rows = np.arange(81).reshape(9, 9)[::-1].flatten()  # its rows count from below
-    for _ in range(60):
-        board, state = Board(Rules(9, 9, "simple", komi=7.0, cap=160)), game.new_initial_state()
+    scored = 0
+    for number in range(60):
+        board, state = Board(Rules(9, 9, "simple", komi=7.0, cap=1_000)), game.new_initial_state()
         while not board.over and not state.is_terminal():
             theirs = np.zeros(82, bool)
             theirs[[action if action == 81 else rows[action] for action in state.legal_actions()]] = True
             np.testing.assert_array_equal(board.legal(), theirs)
-            action = int(dice.choice(np.flatnonzero(theirs)))
+            action = int(dice.choice(np.flatnonzero(theirs))) if len(board.moves) < 20 + 2 * number else 81
             board.play(action)
             state.apply_action(action if action == 81 else int(rows[action]))
             plies += 1
-        if board.over == "passes":
+        if board.over:
             assert state.returns()[0] == np.sign(board.margin())
-    assert plies > 5_000
+            scored += 1
+    assert (plies > 3_000, scored > 40) == (True, True)
 
 
 RECORDS = Path(__file__).parents[2] / "shared" / "data" / "go"

@@ -1,6 +1,9 @@
 """Go as a world: for Gymnasium, for PettingZoo, for many games at once; each held to the board and to its checker."""
 
 import dataclasses
+import os
+import subprocess
+import sys
 from xml.etree import ElementTree
 
 import numpy as np
@@ -197,6 +200,18 @@ def test_playouts_end_where_only_eyes_are_left_and_follow_from_the_dice():
     assert margins[0].mean() > 0  # black moves first
 
 
+def test_many_games_have_no_opponent():
+    with pytest.raises(BadInputError, match="opponent is 'random'; many games at once are played with both colours"):
+        GoVectorEnv(2, opponent="random")
+
+
+def test_the_compiler_is_announced_and_its_work_kept(tmp_path):
+    words = [sys.executable, "-c", "from sparring.envs.go.vector import GoVectorEnv; GoVectorEnv(1).reset()"]
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    said = [subprocess.run(words, env=environment, capture_output=True, text=True, check=True).stderr for _ in range(2)]
+    assert said == ["sparring compiles the kernels of Go: once, some ten seconds\n", ""]
+
+
 # ---------------------------------------------------------------------------------------------- pictures
 
 
@@ -215,3 +230,19 @@ def test_a_board_is_drawn_stone_by_stone():
     filled = [circle.get("fill") for circle in root.iter("{http://www.w3.org/2000/svg}circle")]
     assert (filled.count(picture.STONES[1]), filled.count(picture.STONES[2]), filled.count("none")) == (2, 1, 1)
     assert GoEnv(3, render_mode="ansi").render() == str(Board(GoEnv(3).rules))
+
+
+def test_a_window_shows_the_board_after_every_move(monkeypatch):
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
+    import pygame
+
+    world = GoEnv(5, opponent="none", render_mode="human")
+    world.reset()
+    shown = []
+    for action in (12, 6):
+        world.step(action)
+        shown.append(pygame.surfarray.array3d(world.window).swapaxes(0, 1))
+        np.testing.assert_array_equal(shown[-1], picture.pixels(world.board))
+    assert (shown[0] != shown[1]).any()
+    world.close()
+    assert world.window is None

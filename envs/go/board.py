@@ -77,9 +77,8 @@ class Board:
             BadInputError: a player moves twice running, or a move or stone is not legal.
         """
         given = handicap(game.black_stones) if not game.white_stones else Start(game.black_stones, game.white_stones)
-        named = [ply.colour for ply in game.plies[:1]] or [value[:1].upper() for value in game.properties.get("PL", ())]
-        if named and named[0] in MOVERS:
-            given = given._replace(to_move=MOVERS[named[0]])
+        first = game.plies[0].colour if game.plies else "".join(game.properties.get("PL", ()))[:1].upper()
+        given = given._replace(to_move=MOVERS.get(first, given.to_move))
         board = cls(chosen(rules, game.size, game.komi), start=given)
         for number, ply in enumerate(game.plies, 1):
             if ply.colour != board.turn:
@@ -174,7 +173,7 @@ class Board:
     def planes(self, *, mine: bool = True) -> Array:
         """What the mover sees [10, H, W] uint8, or with `mine` False the other; see `kernels.planes`."""
         t, legal = self.table, self.legal().astype(np.uint8)[None]
-        seen = np.zeros((1, kernels.PLANES, self.rules.area), np.uint8)
+        seen = np.zeros((1, kernels.PLANES * self.rules.area), np.uint8)
         kernels.planes_all(t.u, t.i, t.geometry, t.shape, legal, np.float64(self.rules.komi), seen)
         planes = seen.reshape(kernels.PLANES, self.rules.height, self.rules.width)
         return planes if mine else other_side(planes)

@@ -38,7 +38,7 @@ class Games:
             np.zeros(rows, np.uint8),
             np.zeros(rows, np.float32),
         )
-        self.flat = self.seen.obs.reshape(rows, kernels.PLANES, rules.area)
+        self.flat = self.seen.obs.reshape(rows, -1)
 
     def begin(self, game: int) -> None:
         """An empty board."""

@@ -60,22 +60,32 @@ def jitted(function: Callable[..., Any]) -> Any:
     return njit(cache=True, nogil=True, error_model="numpy")(function)
 
 
+def short(function: Callable[..., Any]) -> Any:
+    """The same, for what is done before another thread could have woken up: Python's lock is kept."""
+    return njit(cache=True, error_model="numpy")(function)
+
+
+def inlined(function: Callable[..., Any]) -> Any:
+    """The same, put into every caller."""
+    return njit(cache=True, nogil=True, error_model="numpy", forceinline=True)(function)
+
+
 # ---------------------------------------------------------------------------------------------- chains
 
 
-@jitted
+@inlined
 def at(field, n, p):
     """Where a field of point p lies in u."""
     return COUNTERS + field * n + p
 
 
-@jitted
+@inlined
 def unit(p):
     """The word of one pseudo-liberty at p."""
     return U1 | (p << SUM) | ((p * p) << SQUARES)
 
 
-@jitted
+@inlined
 def in_atari(i, head):
     """Whether a chain, which has a liberty, has just one."""
     word = i[head]
@@ -83,13 +93,13 @@ def in_atari(i, head):
     return (word & COUNT_MASK) * (word >> SQUARES) == total * total
 
 
-@jitted
+@inlined
 def last_liberty(i, head):
     """The liberty of a chain in atari."""
     return ((i[head] >> SUM) & SUM_MASK) // (i[head] & COUNT_MASK)
 
 
-@jitted
+@inlined
 def lay(u, i, k, z, n, s, p, colour):
     """Put a stone on an empty point as a chain of its own; it takes a liberty from its neighbours."""
     k[n + HASH] ^= z[np.uint64(colour) * n + p]
@@ -119,7 +129,7 @@ def lay(u, i, k, z, n, s, p, colour):
     i[p] = word
 
 
-@jitted
+@inlined
 def unlist(u, n, head):
     """Strike a chain off the list of heads."""
     hole = np.uint64(u[at(PLACE, n, head)])
@@ -130,7 +140,7 @@ def unlist(u, n, head):
     u[CHAINS] = np.uint16(last)
 
 
-@jitted
+@inlined
 def join(u, i, k, n, one, other):
     """Make one chain of two, given by their heads; the smaller learns the name of the larger. The new head."""
     if u[at(SIZE, n, one)] < u[at(SIZE, n, other)]:
@@ -151,7 +161,7 @@ def join(u, i, k, n, one, other):
     return one
 
 
-@jitted
+@inlined
 def take(u, i, k, n, s, head):
     """Take a chain off the board; its neighbours get liberties."""
     k[n + HASH] ^= k[head]
@@ -180,7 +190,7 @@ def take(u, i, k, n, s, head):
     unlist(u, n, head)
 
 
-@jitted
+@inlined
 def place(u, i, k, z, n, s, p):
     """The mover's stone on p: captures, joins, suicide; sets the point that simple ko bans. The turn stays."""
     mine = u[MOVER]
@@ -209,7 +219,7 @@ def place(u, i, k, z, n, s, p):
 # ---------------------------------------------------------------------------------------------- repetition
 
 
-@jitted
+@inlined
 def remember(u, k, shape, situation):
     """Let a situation into the history."""
     n, bits = shape[STRIP], shape[BITS]
@@ -220,7 +230,7 @@ def remember(u, k, shape, situation):
         k[n + FILTER + (bit >> U6)] |= U1 << (bit & U63)
 
 
-@jitted
+@inlined
 def known(u, k, shape, situation):
     """Whether a situation has been; the latest are looked at first."""
     n, bits = shape[STRIP], shape[BITS]
@@ -280,7 +290,7 @@ def set_up(u, i, k, z, geometry, shape, black, white, mover):
     remember(u, k, shape, situation_of(k, n, shape, mover))
 
 
-@jitted
+@inlined
 def situation_of(k, n, shape, mover):
     """What may not recur: the position, and under situational superko who is to move."""
     if shape[KO] == U2 and mover == WHITE:
@@ -352,7 +362,7 @@ def mask(u, i, k, z, geometry, shape, legal):
         legal[np.uint64(geometry[p])] = 1
 
 
-@jitted
+@inlined
 def keys_around(u, i, k, n, s, p, colour, dying):
     """The keys of the chains of a colour around p, in one XOR; with `dying`, of those whose last liberty is p."""
     found = U0
@@ -368,7 +378,7 @@ def keys_around(u, i, k, n, s, p, colour, dying):
     return found
 
 
-@jitted
+@inlined
 def lives(u, i, n, s, p, mine):
     """Whether a stone on p, which has no empty neighbour, joins an own chain that has another liberty."""
     for q in (p - s, p - U1, p + U1, p + s):
@@ -514,7 +524,7 @@ def mask_all(u, i, k, z, geometry, shape, legal):
         mask(u[game], i[game], k[game], z, geometry, shape, legal[game])
 
 
-@jitted
+@inlined
 def first_illegal(shape, legal, actions):
     """The first game whose action is not legal; −1 if there is none."""
     for game in range(np.uint64(len(actions))):
@@ -528,11 +538,13 @@ def first_illegal(shape, legal, actions):
 def step_all(
     u, i, k, z, geometry, shape, actions, komi, legal, margins, rewards, terminated, truncated, movers, seen, last
 ):
-    """A legal action in every game; games that end begin anew. How many ended.
+    """An action in every game; games that end begin anew.
+
+    Returns how many ended, and the first game whose action is not legal: then nothing is played; −1 if there is none.
 
     Args:
         u, i, k, z, geometry, shape: the table.
-        actions: [B] int64, all legal.
+        actions: [B] int64.
         komi: of white.
         legal: [B, H · W + 1] uint8: what is legal afterwards.
         margins: [B] float32: black's area less white's and komi where a game has ended, else 0.
@@ -540,13 +552,15 @@ def step_all(
         terminated: [B] bool: two passes have ended it.
         truncated: [B] bool: the cap on its length has.
         movers: [B] uint8: who is to move afterwards.
-        seen: [B, PLANES, H · W] uint8: what they see; of length 0 where nobody wants to.
+        seen: [B, PLANES · H · W] uint8: what they see; of length 0 where nobody wants to.
         last: the same of games that have ended, at their end.
     """
     n, s = shape[STRIP], shape[STRIDE]
     reached = np.empty(n, np.uint8)
     observe = len(seen) > 0
-    ended = 0
+    ended, wrong = 0, first_illegal(shape, legal, actions)
+    if wrong >= 0:
+        return ended, wrong
     for game in range(np.uint64(len(u))):
         ours, sums, keys, allowed = u[game], i[game], k[game], legal[game]
         mover = ours[MOVER]
@@ -567,7 +581,7 @@ def step_all(
         movers[game] = np.uint8(ours[MOVER])
         if observe:
             planes(ours, sums, n, s, geometry, shape, allowed, komi, seen[game])
-    return ended
+    return ended, wrong
 
 
 @jitted
@@ -598,7 +612,7 @@ def count_liberties(u, i, n, s, head, most):
 
 @jitted
 def planes(u, i, n, s, geometry, shape, legal, komi, seen):
-    """What the mover sees, into `seen` [PLANES, H · W] uint8; `legal` [H · W + 1] is its mask.
+    """What the mover sees, into `seen` [PLANES · H · W] uint8; `legal` [H · W + 1] is its mask.
 
     Own stones, the other's, the last move, the one before, points that only repetition forbids; own and other chains
     with 1, 2, 3 liberties; whether the mover is black; komi for the mover, in halves from 128, at most 63.5 either way.
@@ -608,35 +622,35 @@ def planes(u, i, n, s, geometry, shape, legal, komi, seen):
     mine = u[MOVER]
     for one in range(np.uint64(u[CHAINS])):
         head = np.uint64(u[at(HEADS, n, one)])
-        own = u[at(COLOUR, n, head)] == mine
-        stones = 0 if own else 1
+        stones = U0 if u[at(COLOUR, n, head)] == mine else area
         liberties = count_liberties(u, i, n, s, head, 4)
+        few = (np.uint64(4) + np.uint64(liberties)) * area if liberties < 4 else stones
         stone = head
         while True:
             action = np.uint64(geometry[stone])
-            seen[stones, action] = 1
-            if liberties < 4:
-                seen[4 + liberties, action] = 1
+            seen[stones + action] = 1
+            seen[few + action] = 1
             stone = np.uint64(u[at(NEXT, n, stone)])
             if stone == head:
                 break
-    for one, plane in ((LAST, 2), (BEFORE, 3)):
+    for one, plane in ((LAST, U2), (BEFORE, U2 + U1)):
         played = np.uint64(u[one])
         if played != 0 and played <= area:
-            seen[plane, played - U1] = 1
+            seen[plane * area + played - U1] = 1
     for one in range(np.uint64(u[FREE])):
         p = np.uint64(u[at(EMPTIES, n, one)])
         action = np.uint64(geometry[p])
         if legal[action] == 0 and u[OVER] == 0 and (shape[SUICIDE] != U0 or may(u, i, n, s, p, mine)):
-            seen[4, action] = 1
-    seen[8, :] = 1 if mine == BLACK else 0
+            seen[np.uint64(4) * area + action] = 1
+    whole = area * np.uint64(8)
+    seen[whole : whole + area] = 1 if mine == BLACK else 0
     mover = -komi if mine == BLACK else komi
-    seen[9, :] = np.uint8(min(max(128 + 2 * mover, 0), 255))
+    seen[whole + area :] = np.uint8(min(max(128 + 2 * mover, 0), 255))
 
 
 @jitted
 def planes_all(u, i, geometry, shape, legal, komi, seen):
-    """What the movers of all games see, into `seen` [B, PLANES, H · W]."""
+    """What the movers of all games see, into `seen` [B, PLANES · H · W]."""
     n, s = shape[STRIP], shape[STRIDE]
     for game in range(np.uint64(len(u))):
         planes(u[game], i[game], n, s, geometry, shape, legal[game], komi, seen[game])
@@ -706,7 +720,7 @@ def owners(u, geometry, shape, owner):
                 owner[np.uint64(geometry[np.uint64(queue[one])])] = whose
 
 
-@jitted
+@inlined
 def roll(k, n):
     """A game's next random word (xorshift64*, Vigna 2016)."""
     x = k[n + DICE]
@@ -717,13 +731,13 @@ def roll(k, n):
     return x * np.uint64(2685821657736338717)
 
 
-@jitted
+@inlined
 def below(word, bound):
     """A random number below `bound`, which is small, from a random word (Lemire 2019, without the correction)."""
     return ((word >> np.uint64(32)) * bound) >> np.uint64(32)
 
 
-@jitted
+@short
 def choose_all(u, k, geometry, shape, legal, actions):
     """A random legal action for every game [B], all as likely; a pass only where there is no other."""
     n, area = shape[STRIP], shape[AREA]
@@ -745,7 +759,7 @@ def choose_all(u, k, geometry, shape, legal, actions):
         actions[game] = chosen
 
 
-@jitted
+@inlined
 def is_eye(u, n, s, p, mine):
     """Whether an empty point is surrounded by stones of one's own, the corners as well as they need be."""
     edges = 0
@@ -792,7 +806,7 @@ def playout(u, i, k, z, n, s, most):
     return played
 
 
-@jitted
+@inlined
 def may(u, i, n, s, p, mine):
     """Whether a stone on p would have a liberty, if need be by capture."""
     if u[at(OPEN, n, p)] != 0 or lives(u, i, n, s, p, mine):

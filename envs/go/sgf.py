@@ -7,7 +7,8 @@ A file is a tree of nodes, and a node is a list of properties, each an identifie
 `parse` makes a `Game` of it and `render` makes text of a game. What a game keeps:
 
 * the main line: at every fork the first variation; of several games in one file the first;
-* every property of the root and of the moves, those unknown to us as they stand. Format and charset are written anew;
+* every property of the root and of the moves, those unknown to us as they stand, but for a root's AE, which empties
+  what is empty. Format and charset are written anew;
 * a node without a move as part of the one before it: comments follow each other, values are joined;
 * text without its escapes. As the format has it, line ends come back as one kind (in one-line properties as a blank)
   and tabs as blanks; whether a colon was escaped is forgotten.

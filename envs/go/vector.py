@@ -7,7 +7,7 @@ terminate a game, the cap on its length truncates it; both are scored.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from gymnasium.spaces import Box, Discrete, MultiDiscrete
@@ -32,13 +32,27 @@ class GoVectorEnv(VectorEnv[Array, Array, Array]):
         rules: str | Rules = "tromp-taylor",
         komi: float | None = None,
         observe: bool = True,
+        opponent: str = "none",
     ) -> None:
-        """Size, rules and komi are `world.GoEnv`'s; `observe` False leaves the planes out: observations are then empty.
+        """Lay the boards.
+
+        Args:
+            num_envs: games.
+            size: as for `world.GoEnv`, and so are rules and komi.
+            rules: see there.
+            komi: see there.
+            observe: False leaves the planes out; observations are then empty.
+            opponent: nobody; whoever steps the games plays both colours.
 
         Raises:
             UnknownNameError: there are no such rules.
-            BadInputError: there is no game, or the size or komi cannot be.
+            BadInputError: there is no game, the size or komi cannot be, or an opponent is asked for.
         """
+        if opponent != "none":
+            raise BadInputError(
+                f"opponent is {opponent!r}; many games at once are played with both colours in one hand. Step a "
+                "gym.make_vec(…, vectorization_mode='sync') of single worlds to meet somebody in each"
+            )
         self.num_envs = num_envs
         check_ranges(self, num_envs=(1, 2**31))
         self.rules = chosen(rules, size, komi)
@@ -52,6 +66,7 @@ class GoVectorEnv(VectorEnv[Array, Array, Array]):
         self.table = table.lay(self.rules, num_envs)
         self.legal = np.zeros((num_envs, area + 1), np.uint8)
         self.wanted = num_envs if observe else 0  # rows of planes
+        self.last = self._planes()  # of games that have ended in this step
 
     def reset(
         self, *, seed: int | list[int] | None = None, options: dict[str, Any] | None = None
@@ -77,11 +92,11 @@ class GoVectorEnv(VectorEnv[Array, Array, Array]):
         Raises:
             BadInputError: a move is not legal; nothing is played.
         """
-        actions = self._checked(np.asarray(actions))
-        count, planes, last = self.num_envs, self._planes(), self._planes()
+        actions = self._numbers(np.asarray(actions))
+        count, planes = self.num_envs, self._planes()
         margins, rewards, movers = np.empty(count, np.float32), np.empty(count), np.empty(count, np.uint8)
         terminated, truncated = np.empty((2, count), bool)
-        ended = kernels.step_all(
+        ended, wrong = kernels.step_all(
             *self.table,
             actions,
             np.float64(self.rules.komi),
@@ -92,32 +107,35 @@ class GoVectorEnv(VectorEnv[Array, Array, Array]):
             truncated,
             movers,
             planes,
-            last,
+            self.last,
         )
+        if wrong >= 0:
+            self._refuse(int(wrong), int(actions[wrong]))
         info: dict[str, Any] = {"action_mask": self.legal.copy(), "to_move": movers, "margin": margins}
         if ended:
-            info |= {"final_obs": self._shaped(last), "_final_obs": terminated | truncated}
+            over, last = terminated | truncated, self._planes()
+            last[over[: self.wanted]] = self.last[over[: self.wanted]]
+            info |= {"final_obs": self._shaped(last), "_final_obs": over}
         return self._shaped(planes), rewards, terminated, truncated, info
 
     def action_masks(self) -> Array:
         """Which actions are legal now [B, H · W + 1] bool, as sb3-contrib asks for it."""
         return self.legal.astype(bool)
 
-    def _checked(self, actions: Array) -> Array:
+    def _numbers(self, actions: Array) -> Array:
         """The actions as kernels take them."""
         if actions.shape != (self.num_envs,) or actions.dtype.kind not in "iu":
             told = f"{actions.dtype}{list(actions.shape)}"
             raise BadInputError(f"actions are {told}; there are {self.num_envs} games, and each takes a whole number")
-        actions = actions.astype(np.int64)
-        game, area = int(kernels.first_illegal(self.table.shape, self.legal, actions)), self.rules.area
-        if game >= 0:
-            inside = 0 <= actions[game] <= area
-            why = "its action_mask is 0 there" if inside else f"it must lie between 0 and {area}"
-            raise BadInputError(f"action {actions[game]} in game {game} is not legal: {why}")
-        return actions
+        return actions.astype(np.int64)
+
+    def _refuse(self, game: int, action: int) -> NoReturn:
+        area = self.rules.area
+        why = "its action_mask is 0 there" if 0 <= action <= area else f"it must lie between 0 and {area}"
+        raise BadInputError(f"action {action} in game {game} is not legal: {why}")
 
     def _planes(self) -> Array:
-        return np.empty((self.wanted, kernels.PLANES, self.rules.area), np.uint8)
+        return np.empty((self.wanted, kernels.PLANES * self.rules.area), np.uint8)
 
     def _shaped(self, planes: Array) -> Array:
         return planes.reshape(self.num_envs, *self.single_observation_space.shape)  # type: ignore[misc]
