@@ -122,8 +122,8 @@ class AlphaZero:
         self.config = config
         self.device = torch.device(device)
         torch.manual_seed(seed)
-        self.network = Network(config.width, config.blocks).to(self.device, memory_format=torch.channels_last)
-        self.average = AveragedModel(self.network, multi_avg_fn=get_ema_multi_avg_fn(config.average))
+        self.network = Network(config.width, config.blocks).to(self.device)
+        self.average = AveragedModel(self.network, multi_avg_fn=get_ema_multi_avg_fn(config.average))  # type: ignore[no-untyped-call]
         optimiser = torch.optim.AdamW(
             self.network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
         )

@@ -13,10 +13,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sparring.agents.mcts import Evaluate, Leaves
+from sparring.agents.mcts import Evaluate
 from sparring.envs.go import kernels
 from sparring.envs.go.board import BLACK, Board
 from sparring.envs.go.games import Games
+from sparring.envs.leaves import Leaves
 from sparring.envs.worlds import Array
 
 KOMI = kernels.PLANES - 1  # the plane that is a number, in halves of a point from 128
@@ -46,7 +47,8 @@ class Block(nn.Module):
         if self.bias is not None:
             half = inner.shape[1] // 2
             inner = inner + self.bias(pooled(F.relu(inner[:, :half])))[:, :, None, None]
-        return x + self.second(F.relu(inner))
+        changed: Tensor = self.second(F.relu(inner))
+        return x + changed
 
 
 class Said(NamedTuple):
@@ -69,10 +71,9 @@ class Network(nn.Module):
 
     def __init__(self, width: int, blocks: int) -> None:
         super().__init__()
-        scale, origin = torch.ones(kernels.PLANES), torch.zeros(kernels.PLANES)
+        scale, origin = torch.ones(kernels.PLANES, 1, 1), torch.zeros(kernels.PLANES, 1, 1)
         scale[KOMI], origin[KOMI] = 1 / 40, 128.0
-        self.register_buffer("scale", scale[:, None, None], persistent=False)
-        self.register_buffer("origin", origin[:, None, None], persistent=False)
+        self.scale, self.origin = nn.Buffer(scale, persistent=False), nn.Buffer(origin, persistent=False)
         self.entrance = nn.Conv2d(kernels.PLANES, width, 3, padding=1)
         self.blocks = nn.Sequential(*(Block(width, pooling=number % 2 == 1) for number in range(blocks)))
         half = width // 2
@@ -86,8 +87,8 @@ class Network(nn.Module):
         self.outcome = nn.Linear(2 * width, 3)
         self.score = nn.Linear(2 * width, 1)
         for head in (self.points, self.passing, self.outcome, self.owner, self.score):
-            nn.init.zeros_(head.weight)  # knows nothing at first, and says so
-            nn.init.zeros_(head.bias)
+            for weight in head.parameters():
+                nn.init.zeros_(weight)  # knows nothing at first, and says so
 
     def forward(self, planes: Tensor) -> Said:
         """See the class."""
@@ -162,4 +163,4 @@ class Mind:
         mine = 2 * said.owner.sigmoid().flatten(1).numpy() - 1
         back = np.argsort(self.turns.points, 1)
         mean = np.take_along_axis(mine, back, 1).mean(0).reshape(board.rules.height, board.rules.width)
-        return mean if board.to_move == BLACK else -mean
+        return np.asarray(mean if board.to_move == BLACK else -mean)

@@ -48,7 +48,7 @@ def strengths(wins: Array) -> Array:
         log = new
         if done:
             break
-    return POINTS * log
+    return np.asarray(POINTS * log)
 
 
 def wins_of(results: Sequence[Result], players: int) -> Array:

@@ -7,13 +7,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sparring.agents.mcts import Evaluate, Leaves, Searching, Trees
+from sparring.agents.mcts import Evaluate, Searching, Trees
 from sparring.agents.protocol import Watch, unwatched
 from sparring.envs.errors import BadInputError
-from sparring.envs.go.board import BLACK, COLOURS, Board
+from sparring.envs.go.board import BLACK, COLOURS, EMPTY_BOARD, Board, Start
 from sparring.envs.go.games import Games
 from sparring.envs.go.opponents import Opponent
 from sparring.envs.go.rules import Rules
+from sparring.envs.leaves import Leaves
 from sparring.envs.worlds import Array
 
 OPENING = 2  # random moves before players choose theirs, so that games differ
@@ -40,6 +41,7 @@ class Searcher:
         self.nodes = nodes or 4 * searching.simulations
         self.rows = rows
         self.rules: Rules | None = None
+        self.begun: tuple[Start, int] = (EMPTY_BOARD, 0)
 
     def __call__(self, board: Board, dice: np.random.Generator) -> int:
         """The move that the search advises."""
@@ -65,7 +67,7 @@ class Searcher:
             self.evaluate = self.guide(self.games)
             self.trees = Trees(1, self.games.actions, self.searching, nodes=self.nodes, rows=self.rows)
             self.moves: list[int] | None = None
-        begun = (board.handicap, board.resumed)
+        begun = (board.start, board.resumed)
         if self.moves is None or begun != self.begun or board.moves[: len(self.moves)] != self.moves:
             self.games.take(0, board)
             self.trees.leave(0)

@@ -20,24 +20,16 @@ import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import ceil, inf, log2
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 
 from sparring.agents import tree as kernels
 from sparring.envs.errors import BadInputError, check_ranges
+from sparring.envs.leaves import Leaves
 from sparring.envs.worlds import Array
 
 KINDS = {"uct": kernels.UCT, "puct": kernels.PUCT, "gumbel": kernels.GUMBEL}
-
-
-class Leaves(NamedTuple):
-    """R positions at the ends of ways."""
-
-    obs: Array  # [R, *obs]: what the player to move sees
-    legal: Array  # [R, A] uint8
-    over: Array  # [R] uint8
-    results: Array  # [R] float32: where the game is over, 1 if the player to move has won, −1 if lost, 0 if drawn
 
 
 class Boards(Protocol):
@@ -99,7 +91,8 @@ def halving(considered: int, simulations: int) -> tuple[int, ...]:
     """
     if considered == 1:
         return tuple(range(simulations))
-    phases, left, visits, plan = ceil(log2(considered)), considered, 0, []
+    plan: list[int] = []
+    phases, left, visits = ceil(log2(considered)), considered, 0
     while len(plan) < simulations:
         each = max(1, simulations // (phases * left))
         plan += [visits + more for more in range(each) for _ in range(left)]
@@ -141,7 +134,7 @@ class Trees:
     @property
     def finished(self) -> Array:
         """Whose search is done [B] bool."""
-        return (self.slab.left == 0) & (self.slab.size > 0)
+        return np.asarray((self.slab.left == 0) & (self.slab.size > 0))
 
     def begin(
         self, tree: int, legal: Array, dice: np.random.Generator, *, simulations: int = 0, noisy: bool = True
@@ -232,11 +225,12 @@ class Trees:
             weights = np.exp(logits - logits.max())
         else:
             weights = self._unforced(tree)
-        return (weights / weights.sum()).astype(np.float32)
+        return np.asarray(weights / weights.sum(), np.float32)
 
     def _improved(self, tree: int) -> Array:
         """ln P + σ(Q̂) of the root [A]."""
-        slab, logits = self.slab, np.empty(self.slab.prior.shape[2])
+        slab = self.slab
+        logits: Array = np.empty(slab.prior.shape[2])
         kernels.improve(
             slab.prior[tree, 0], slab.visits[tree, 0], slab.total[tree, 0], slab.value[tree, 0], self.rule, logits
         )
@@ -246,7 +240,7 @@ class Trees:
         """Visits of the root [A], less those that were forced where PUCT would not have paid them."""
         prior, visits, total = (field[tree, 0] for field in (self.slab.prior, self.slab.visits, self.slab.total))
         if not (self.searching.forced and self.slab.noisy[tree]):
-            return visits.astype(float)
+            return np.asarray(visits, float)
         best = int(np.argmax(visits))
         whole = visits.sum()
         explore = self.searching.c_puct * np.sqrt(1 + whole) * np.maximum(prior, 0)

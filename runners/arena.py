@@ -26,6 +26,7 @@ from sparring.envs.errors import BadInputError
 from sparring.envs.files import write_aside
 from sparring.envs.go import sgf
 from sparring.envs.go.board import BLACK, WHITE, Board
+from sparring.envs.go.record import Game
 from sparring.envs.go.rules import Rules
 from sparring.runners.players import Player
 
@@ -115,7 +116,7 @@ def ending(played: Played) -> dict[str, Any]:
     }
 
 
-def recorded(played: Played, names: dict[int, str]) -> sgf.Game:
+def recorded(played: Played, names: dict[int, str]) -> Game:
     """A game for its file."""
     result = {}
     if not played.board.over:

@@ -16,6 +16,7 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from time import monotonic, process_time, sleep
 from typing import TextIO
@@ -466,14 +467,14 @@ class Server:
         board = self.built(self.given, colour)
         self.say(f"={self.number_asked}\n")
         while not self.interrupted:
-            until = monotonic() + every
-            self.player.think(
-                board, self.dice, MOST_SIMULATIONS, lambda until=until: monotonic() > until or self.interrupted
-            )
+            self.player.think(board, self.dice, MOST_SIMULATIONS, partial(self._late, monotonic() + every))
             self.say(f"{self.opinion(kata)}\n")
             while self.player.trees.finished[0] and not self.interrupted:
                 sleep(IDLE)  # it has thought all it can
         raise Streamed
+
+    def _late(self, until: float) -> bool:
+        return monotonic() > until or self.interrupted
 
     def asked(self, words: list[str]) -> tuple[int, float]:
         """Whom an analysis is for, and every how many seconds it tells: [colour] [centiseconds] [key value]…"""

@@ -78,9 +78,7 @@ def player(name: str, *, simulations: int, seed: int = 0) -> Player:
         return Player(name, Searcher(by_playouts, Searching("uct", whole(rest, name), c_puct=1.0)))
     if Path(name).exists():
         return of_run(Path(name), simulations, seed)
-    raise BadInputError(
-        f"no player is called {name!r}: it is no folder of a run, and none of {', '.join(KINDS.values())}"
-    )
+    raise BadInputError(f"no player is called {name!r}: it is no folder of a run, and none of {KINDS}")
 
 
 def whole(text: str, name: str) -> int:
@@ -149,5 +147,5 @@ def common_rules(players: list[Player], board: int | None, komi: float | None) -
         told = ", ".join(f"{name} plays {size}×{size} with {ko} ko" for name, (size, ko) in kinds.items())
         raise BadInputError(f"no board fits all: {told}")
     rules = next(iter(trained.values()), Rules(board or 9, board or 9, "positional", komi=7.0))
-    changes = {} if komi is None else {"komi": komi}
-    return dataclasses.replace(rules, suicide=False, cap=LONGEST * rules.area, **changes)
+    komi = rules.komi if komi is None else komi
+    return dataclasses.replace(rules, suicide=False, cap=LONGEST * rules.area, komi=komi)

@@ -4,7 +4,7 @@ import functools
 
 import numpy as np
 
-from sparring.agents.mcts import Leaves
+from sparring.envs.leaves import Leaves
 
 LINES = [(0, 1, 2), (3, 4, 5), (6, 7, 8), (0, 3, 6), (1, 4, 7), (2, 5, 8), (0, 4, 8), (2, 4, 6)]
 EMPTY = (0,) * 9

@@ -23,7 +23,7 @@ RULES = Rules(7, 7, komi=7.0)
 
 
 def server(simulations=10, rules=RULES, **options):
-    player = Searcher(by_playouts, Searching("puct", simulations), nodes=500)
+    player = Searcher(by_playouts, Searching("puct", simulations), nodes=30_000)
     return Server(player, rules, name="ours", version="1.0", simulations=simulations, **options)
 
 

@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 
 from sparring.envs.go import kernels, table
 from sparring.envs.go.board import Board
 from sparring.envs.go.rules import Rules
+from sparring.envs.leaves import Leaves
 from sparring.envs.worlds import Array
-
-
-class Seen(NamedTuple):
-    """R positions at the ends of ways."""
-
-    obs: Array  # [R, 10, H, W] uint8, from the side to move; see `kernels.planes`
-    legal: Array  # [R, A] uint8
-    over: Array  # [R] uint8
-    results: Array  # [R] float32: where the game is over, 1 if the player to move has won, −1 if lost, 0 if drawn
 
 
 class Games:
@@ -32,7 +22,7 @@ class Games:
         rows = rows or games
         self.ends = table.lay(rules, rows, seed)  # of ways
         shape = (rows, kernels.PLANES, rules.height, rules.width)
-        self.seen = Seen(
+        self.seen = Leaves(
             np.zeros(shape, np.uint8),
             np.zeros((rows, self.actions), np.uint8),
             np.zeros(rows, np.uint8),
@@ -76,7 +66,7 @@ class Games:
         kernels.owners(self.table.u[game], self.table.geometry, self.table.shape, owner)
         return owner
 
-    def look(self, games: Array, actions: Array, length: Array) -> Seen:
+    def look(self, games: Array, actions: Array, length: Array) -> Leaves:
         """Where ways of `length` [R] of `actions` [R, D] lead from `games` [R]; see `agents.mcts.Boards`.
 
         What is returned is written over by the next look.
