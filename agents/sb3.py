@@ -389,6 +389,7 @@ def build(
     worlds.action_space.seed(dice_seed)
     with generators, warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="You are trying to run .* on the GPU")  # --device said so
+        warnings.filterwarnings("ignore", message="Treating image space as channels-last")  # a board's planes are none
         model = make(policy, worlds)
     model.set_logger(Logger(folder=None, output_formats=[]))
     updates = -(-config.schedule.steps // rollouts.steps_per_draw)

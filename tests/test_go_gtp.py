@@ -291,9 +291,13 @@ def test_a_process_that_does_not_read_makes_nobody_wait():
 
 def test_an_interrupted_answer_ends_the_program(opened, pid):
     program = opened(does(HANG))
-    threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
-    with pytest.raises(KeyboardInterrupt):
-        program.genmove("B")
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
+    try:
+        threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+        with pytest.raises(KeyboardInterrupt):
+            program.genmove("B")
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert collected(pid())
 
 
