@@ -93,11 +93,11 @@ class Config:
     window: int = 20_000
     """n: positions in the smallest window"""
     outcome_weight: float = 1.5
-    """c_w"""
+    """c_w: weight of the outcome's loss"""
     owner_weight: float = 1.5
-    """c_o"""
+    """c_o: weight of the owners' loss"""
     score_weight: float = 0.2
-    """c_s"""
+    """c_s: weight of the score's loss"""
     max_gradient_norm: float = 5.0
     """global norm to which gradients are clipped"""
     average: float = 0.99

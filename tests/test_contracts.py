@@ -34,6 +34,13 @@ TINY = {  # where an algorithm has such a field
     "buffer_size": 100,  # so that it overflows
     "batch": 8,
     "width": 8,
+    "blocks": 1,
+    "draw": 4,
+    "slots": 2,
+    "simulations": 4,
+    "considered": 4,
+    "window": 40,
+    "anchor": 4,
 }
 
 
@@ -56,6 +63,9 @@ def tiny(config, env=None):
     changes = {name: value for name, value in TINY.items() if name in own}
     if "world" in own:
         changes["world"] = dataclasses.replace(config.world, env=env or config.world.env, worlds=2)
+    for name in own - {"world", "schedule"}:
+        if dataclasses.is_dataclass(getattr(config, name)):
+            changes[name] = shrunk(getattr(config, name), TINY)
     return dataclasses.replace(config, schedule=shrunk(config.schedule, SHORT), **changes)
 
 
@@ -114,6 +124,8 @@ def leaves(value):
         return [leaf for key in value for leaf in [key, *leaves(value[key])]]
     if isinstance(value, list | tuple):
         return [leaf for item in value for leaf in leaves(item)]
+    if dataclasses.is_dataclass(value):
+        return leaves([getattr(value, field.name) for field in dataclasses.fields(value)])
     if hasattr(value, "dtype"):
         array = value.detach().cpu().numpy() if isinstance(value, torch.Tensor) else value
         return [(str(array.dtype), array.shape, array.tobytes())]
@@ -217,17 +229,20 @@ def test_every_preset_builds_and_counts_its_updates(name, config):
 
 @pytest.mark.parametrize("name", catalog.algorithms())
 def test_every_field_of_a_config_is_an_option_with_its_meaning(name, capsys, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "250")
+    monkeypatch.setenv("COLUMNS", "110")
     with pytest.raises(SystemExit) as caught:
         cli.main(["train", name, "--help"])
     assert caught.value.code == 0
     shown = " ".join(capsys.readouterr().out.replace("│", " ").split())
-    for field in dataclasses.fields(catalog.load(name).Config):
-        if field.name not in ("schedule", "world"):
-            found = re.search(
-                rf" --{field.name.replace('_', '-')}(, --no-\S+)? (\{{\S+\}} |[A-Z]+ )?(.*?)\(default", shown
-            )
-            assert len(found[3].split()) >= 2, found[0]
+    fields = {field.name: field for field in dataclasses.fields(catalog.load(name).Config)}
+    config = next(iter(catalog.load(name).PRESETS.values())).config
+    for nest in [own for own in fields if dataclasses.is_dataclass(getattr(config, own))]:
+        del fields[nest]
+        if nest not in ("schedule", "world"):
+            fields |= {field.name: field for field in dataclasses.fields(getattr(config, nest))}
+    for field in fields.values():
+        found = re.search(rf" --{field.name.replace('_', '-')}(, --no-\S+)? (\{{\S+\}} |[A-Z]+ )?(.*?)\(default", shown)
+        assert len(found[3].split()) >= 2, found[0]
 
 
 # ---------------------------------------------------------------------------------------------- a new file
