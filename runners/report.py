@@ -142,7 +142,7 @@ def running_mean(sample: Scores) -> Scores:
 def farewell(console: Console, folder: RunFolder, *, command: Callable[[str], str], again: str) -> None:
     """What to type next; `command` says how to call a program from here."""
     sparring = command("sparring")
-    games = folder.judgement()["protocol"].get("full_games", False)
+    games = "games" in folder.judgement()["protocol"]
     lines = {
         "watch its best game" if games else "watch its training": f"{sparring} replay {folder.path}",
         "prove that game" if games else "prove its samples": f"{sparring} replay {folder.path} --view verify",
