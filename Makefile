@@ -12,7 +12,7 @@ train: .venv/ready  ## Train PPO on Space Invaders for about five minutes, evalu
 	$(BIN)/sparring train ppo $(ARGS)
 
 test: lint  ## Lint, type-check and run the fast tests
-	$(BIN)/pytest -q
+	$(BIN)/pytest -q -n auto --maxprocesses 4
 
 test-slow: .venv/ready  ## Run the tests that take over 30 seconds each
 	$(BIN)/pytest -q -m slow --timeout 3000

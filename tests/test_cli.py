@@ -203,7 +203,7 @@ gymnasium.register(CHORD, Chord)
     ("words", "told"),
     [
         # the nearest names
-        (["trian"], ["no command is called 'trian'", "did you mean train?"]),
+        (["trian"], ["no command is called 'trian'", "did you mean train"]),
         (["train", "pppo"], ["no algorithm is called 'pppo'", "did you mean ppo"]),
         (["train", "zzz"], ["no algorithm is called 'zzz'", "there are:", "ppo", "reinforce"]),
         (["train", "ppo", "--env", "CartPol-v1"], ["no world is called 'CartPol-v1'", "did you mean CartPole-v1"]),
