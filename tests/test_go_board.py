@@ -67,7 +67,7 @@ def test_random_games_are_the_same_on_both_boards(size, ko, suicide):
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.integers(1, 5), st.integers(1, 5), st.sampled_from(KINDS), st.integers(0, 2**32), st.integers(3, 40))
+@given(st.integers(1, 9), st.integers(1, 9), st.sampled_from(KINDS), st.integers(0, 2**32), st.integers(3, 40))
 def test_games_of_any_size_and_rules_are_the_same_on_both_boards(height, width, kind, seed, pass_every):
     ko, suicide = kind
     side_by_side(Rules(height, width, ko=ko, suicide=suicide, cap=10_000), seed, 80, pass_every)
