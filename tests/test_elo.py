@@ -40,6 +40,9 @@ def test_who_won_everything_is_strong_and_not_infinitely_strong():
     assert 10 * t / (s + t) + t / (t + 1) == pytest.approx(0.5, abs=1e-3)
     assert 200 < first.elo < 1000
     assert second.elo == 0
+    often, _ = rate([Result(0, 1, 1.0)] * 100, 2, anchor=1)
+    assert first.low < first.elo <= first.high
+    assert often.low > first.low + 100
 
 
 def test_intervals_cover_the_truth_about_as_often_as_they_say():
