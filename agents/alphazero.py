@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from sparring.agents import statistics
+from sparring.agents import protocol, statistics
 from sparring.agents.boardnet import Network, Turns, guided_by
 from sparring.agents.descent import Descent, Terms
 from sparring.agents.evaluate import JUDGED
@@ -40,24 +40,15 @@ from sparring.envs.worlds import Array
 
 
 @dataclass(frozen=True)
-class Schedule:
+class Schedule(protocol.Schedule):
     """How long, and how often what, counted in draws of games."""
 
     steps: int
     """games in the whole run"""
     save_every: int = 10
     """updates between checkpoints"""
-    evaluate_every: int = 0
-    """updates between evaluations, the first before any learning; 0: only at the end"""
     games: int = 40
     """games that an evaluation plays against its anchor"""
-
-    def __post_init__(self) -> None:
-        check_ranges(self, steps=(1, inf), save_every=(1, inf), evaluate_every=(0, inf), games=(2, inf))
-
-    def judging(self, games: int) -> Schedule:
-        """The same with evaluations of so many games."""
-        return replace(self, games=games)
 
 
 PLAYING, SEARCHING = Playing(), Searching()
@@ -216,7 +207,7 @@ def judge(config: Config, seed: int) -> Judge:
             "win_rate_high": estimate.high,
             "length": float(np.mean([len(game.board.moves) for game in played])),
         }
-        protocol = {
+        told = {
             "name": f"{config.rules} {rules.height}×{rules.width}, komi {rules.komi:g}",
             "games": config.schedule.games,
             "policy": f"{config.search.select} search of {config.search.simulations}",
@@ -225,7 +216,7 @@ def judge(config: Config, seed: int) -> Judge:
             "seeds": [seed, seed],
         }
         best = max(played, key=lambda one: (one.points_of_first, -len(one.board.moves)))
-        return Evaluation(metrics, protocol, scores, [kept(best)])
+        return Evaluation(metrics, told, scores, [kept(best)])
 
     return evaluation
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from sparring.agents.mcts import Evaluate, Searching, Trees
 from sparring.agents.protocol import Watch, unwatched
 from sparring.envs.errors import BadInputError
-from sparring.envs.go.board import BLACK, COLOURS, EMPTY_BOARD, Board, Start
+from sparring.envs.go.board import BLACK, COLOURS, EMPTY_BOARD, WHITE, Board, Start
 from sparring.envs.go.games import Games
 from sparring.envs.go.opponents import Opponent
 from sparring.envs.go.rules import Rules
@@ -116,7 +117,7 @@ def game(players: dict[int, Opponent], board: Board, dice: np.random.Generator, 
             return Played(board, first, 3 - mover, "illegal", f"{COLOURS[mover]} chose {action}")
         board.play(action)
     margin = board.margin()
-    return Played(board, first, 0 if margin == 0 else BLACK if margin > 0 else 3 - BLACK, board.over)
+    return Played(board, first, 0 if margin == 0 else BLACK if margin > 0 else WHITE, board.over)
 
 
 def opened(rules: Rules, moves: int, dice: np.random.Generator) -> Board:
@@ -129,15 +130,28 @@ def opened(rules: Rules, moves: int, dice: np.random.Generator) -> Board:
     return board
 
 
+def games_of(
+    first: Opponent,
+    second: Opponent,
+    rules: Rules,
+    dice: np.random.Generator,
+    openings: np.random.Generator,
+    opening: int = OPENING,
+) -> Iterator[Played]:
+    """Games without end, from random openings: from each of them two, so that both players have both colours."""
+    while True:
+        start = opened(rules, opening, openings).moves
+        for colour in (BLACK, WHITE):
+            players = {colour: first, 3 - colour: second}
+            yield game(players, Board(rules, start), dice, colour)
+
+
 def series(
     first: Opponent, second: Opponent, rules: Rules, games: int, dice: np.random.Generator, watch: Watch = unwatched
 ) -> list[Played]:
-    """Games from random openings; from each opening two, so that both players have both colours."""
+    """So many games."""
     played: list[Played] = []
-    while len(played) < games:
-        opening = opened(rules, OPENING, dice).moves
-        for colour in (BLACK, 3 - BLACK)[: games - len(played)]:
-            players = {colour: first, 3 - colour: second}
-            played.append(game(players, Board(rules, opening), dice, colour))
-            watch(len(played), games)
+    for one in islice(games_of(first, second, rules, dice, dice), games):
+        played.append(one)
+        watch(len(played), games)
     return played

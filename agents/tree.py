@@ -22,12 +22,11 @@ How an edge is selected (Q(a) = W(a) / N(a), the mean of what its visits brought
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from sparring.envs.compiled import jitted
 from sparring.envs.worlds import Array
 
 UCT, PUCT, GUMBEL = 0, 1, 2
@@ -75,11 +74,6 @@ class Rule(NamedTuple):
     virtual: float  # what a visit under way counts as lost
 
 
-def compiled(function: Callable[..., Any]) -> Any:
-    """Compiled once and kept on disk; Python's lock is let go."""
-    return njit(cache=True, nogil=True, error_model="numpy")(function)
-
-
 def slab(trees: int, nodes: int, actions: int, simulations: int) -> Slab:
     """Empty trees."""
     shape = (trees, nodes, actions)
@@ -109,7 +103,7 @@ def ways(rows: int, depth: int) -> Ways:
 # ---------------------------------------------------------------------------------------------- selecting
 
 
-@compiled
+@jitted
 def by_uct(prior, visits, total, c):
     """The edge with the highest upper confidence bound; the first of those without a visit."""
     whole = 0
@@ -128,7 +122,7 @@ def by_uct(prior, visits, total, c):
     return best
 
 
-@compiled
+@jitted
 def by_puct(prior, visits, total, value, rule, noisy):
     """The edge that promises most, for its value or because the prior likes it and few have looked."""
     whole, seen, brought = 0, 0.0, value
@@ -157,7 +151,7 @@ def by_puct(prior, visits, total, value, rule, noisy):
     return best
 
 
-@compiled
+@jitted
 def completed(prior, visits, total, value, rule):
     """N, the mixed value of actions without visits, and the scale of σ."""
     whole, seen, brought, most = 0, 0.0, 0.0, 0
@@ -171,7 +165,7 @@ def completed(prior, visits, total, value, rule):
     return whole, mixed, (rule.visit + most) * rule.scale / 2
 
 
-@compiled
+@jitted
 def improve(prior, visits, total, value, rule, logits):
     """Into `logits` [A]: ln P + σ(Q̂), −∞ where not legal."""
     _, mixed, scale = completed(prior, visits, total, value, rule)
@@ -183,7 +177,7 @@ def improve(prior, visits, total, value, rule, logits):
         logits[a] = np.log(max(prior[a], SMALLEST)) + scale * (q + 1)
 
 
-@compiled
+@jitted
 def by_gumbel(prior, visits, total, value, rule, weights):
     """The edge that has fewest visits for its share of the improved policy.
 
@@ -210,7 +204,7 @@ def by_gumbel(prior, visits, total, value, rule, weights):
     return best
 
 
-@compiled
+@jitted
 def by_halving(prior, visits, total, value, rule, noise, wanted, logits):
     """The root's action of highest g + ln P + σ(Q̂) among those with `wanted` visits, or of all if none has."""
     improve(prior, visits, total, value, rule, logits)
@@ -224,7 +218,7 @@ def by_halving(prior, visits, total, value, rule, noise, wanted, logits):
     return best
 
 
-@compiled
+@jitted
 def descend(slab, ways, row, rule, logits):
     """Walk from the root of a row's tree to an edge without a node, or to the end of a game; visits begin here.
 
@@ -256,7 +250,7 @@ def descend(slab, ways, row, rule, logits):
             return node
 
 
-@compiled
+@jitted
 def select(slab, ways, rule):
     """For every row a leaf to look at, if its tree has simulations left; ends of games are backed up on the way."""
     logits = np.empty(slab.prior.shape[2], np.float64)
@@ -279,7 +273,7 @@ def select(slab, ways, rule):
 # ---------------------------------------------------------------------------------------------- expanding
 
 
-@compiled
+@jitted
 def back_up(slab, ways, row, value, rule):
     """Bring a value, in the eyes of who moves at the leaf, along the way of a row to the root."""
     tree = ways.tree[row]
@@ -288,7 +282,7 @@ def back_up(slab, ways, row, value, rule):
         slab.total[tree, ways.nodes[row, depth], ways.actions[row, depth]] += value + np.float32(rule.virtual)
 
 
-@compiled
+@jitted
 def expand(slab, ways, rule, logits, values, legal, over):
     """Make a node of every leaf that was looked at, and back its value up.
 
@@ -331,7 +325,7 @@ def expand(slab, ways, rule, logits, values, legal, over):
         back_up(slab, ways, row, values[row], rule)
 
 
-@compiled
+@jitted
 def spread(logits, legal, prior):
     """The softmax of the legal logits, into `prior`."""
     top, whole = np.float32(-np.inf), np.float32(0)
@@ -349,7 +343,7 @@ def spread(logits, legal, prior):
             prior[a] /= whole
 
 
-@compiled
+@jitted
 def stir(slab, tree, rule):
     """Mix noise into the prior of a root that is to have it."""
     if rule.kind == PUCT and slab.noisy[tree]:
@@ -359,7 +353,7 @@ def stir(slab, tree, rule):
                 slab.prior[tree, 0, a] += share * (slab.noise[tree, a] - slab.prior[tree, 0, a])
 
 
-@compiled
+@jitted
 def keep(slab, tree, action):
     """Make what lies behind an action of the root the whole tree; nothing, where nobody has been."""
     root = slab.child[tree, 0, action] if slab.size[tree] > 0 else 0

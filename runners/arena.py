@@ -21,7 +21,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from sparring.agents import elo, statistics
-from sparring.agents.match import Played, game, opened
+from sparring.agents.match import Played, games_of
 from sparring.envs.errors import BadInputError
 from sparring.envs.files import write_aside
 from sparring.envs.go import sgf
@@ -46,23 +46,19 @@ def match(
     """
     known: set[tuple[int, ...]] = set()
     duplicates, openings = 0, np.random.default_rng([2, seed])
-    while len(known) < games:
-        start = opened(rules, opening, openings).moves
-        for colour in (BLACK, WHITE):
+    for played in games_of(first.opponent, second.opponent, rules, dice, openings, opening):
+        moves = (played.first, *played.board.moves)
+        duplicates = duplicates + 1 if moves in known else 0
+        if duplicates > MOST_DUPLICATES:
+            raise BadInputError(
+                f"{first.name} and {second.name} have {len(known)} different games from openings of {opening} "
+                "random moves; ask for fewer games, or a longer --opening"
+            )
+        if moves not in known:
+            known.add(moves)
+            yield played
             if len(known) == games:
                 return
-            sides = {colour: first.opponent, 3 - colour: second.opponent}
-            played = game(sides, Board(rules, start), dice, colour)
-            moves = (colour, *played.board.moves)
-            duplicates = duplicates + 1 if moves in known else 0
-            if duplicates > MOST_DUPLICATES:
-                raise BadInputError(
-                    f"{first.name} and {second.name} have {len(known)} different games from openings of {opening} "
-                    "random moves; ask for fewer games, or a longer --opening"
-                )
-            if moves not in known:
-                known.add(moves)
-                yield played
 
 
 def tournament(

@@ -286,8 +286,7 @@ class Server:
         Raises:
             Refusal: it is not legal.
         """
-        board = self.built([], 0) if not self.given else self.built(self.given)
-        turn_to(board, colour)
+        board = self.built(self.given, colour)
         if not board.allows(move):
             raise Refusal("illegal move")
         board.play(move)

@@ -21,12 +21,9 @@ Indices are unsigned, which spares numba's test for negative ones; a mixture of 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
-from numba import njit
-from numpy.typing import NDArray
+
+from sparring.envs.compiled import inlined, jitted, short
 
 EMPTY, BLACK, WHITE, BORDER = np.uint16(0), np.uint16(1), np.uint16(2), np.uint16(3)
 SIMPLE, POSITIONAL, SITUATIONAL = 0, 1, 2
@@ -51,24 +48,6 @@ U6, U16, U63 = np.uint64(6), np.uint64(16), np.uint64(63)
 SUM, SQUARES = np.uint64(11), np.uint64(31)
 COUNT_MASK, SUM_MASK = np.uint64(2**11 - 1), np.uint64(2**20 - 1)
 LAST_LIBERTY, EMPTIED = np.uint16(1), np.uint16(2)  # of MARK: of an enemy chain, while `mask` looks; by a capture, ever
-
-Words = NDArray[Any]
-
-
-def jitted(function: Callable[..., Any]) -> Any:
-    """Compiled once and kept on disk; Python's lock is let go."""
-    return njit(cache=True, nogil=True, error_model="numpy")(function)
-
-
-def short(function: Callable[..., Any]) -> Any:
-    """The same, for what is done before another thread could have woken up: Python's lock is kept."""
-    return njit(cache=True, error_model="numpy")(function)
-
-
-def inlined(function: Callable[..., Any]) -> Any:
-    """The same, put into every caller."""
-    return njit(cache=True, nogil=True, error_model="numpy", forceinline=True)(function)
-
 
 # ---------------------------------------------------------------------------------------------- chains
 
