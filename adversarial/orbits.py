@@ -6,8 +6,8 @@ spectral radius ρ each round:
     simultaneous   ρ² = 1 + η²                      competitive        ρ² = 1 / (1 + η²)
     alternating    ρ  = 1, η < 2                    consensus, sga     ρ² = (1 − ηγ)² + η²
     extragradient  ρ² = 1 − η² + η⁴                 lookahead          ρ  = |1 − α + α (1 + iη)^k|^{1/k}
-    optimistic     the largest root of              unrolled           the eigenvalues of
-                   λ² − (1 ± 2iη) λ ± iη = 0                           [[1, −η], [η, 1 − 2kη²]]
+    optimistic     ρ  = |1 + 2iη + √(1 − 4η²)| / 2  unrolled           the eigenvalues of
+                                                                       [[1, −η], [η, 1 − 2kη²]]
 
 Other games have no curve to be held to: Dirac-GANs are shown by their distance to rest, games of strategies by their
 exact duality gap (NashConv, in cards).
@@ -139,7 +139,7 @@ def theory(config: Config) -> float | None:
         case dynamics.Extragradient():
             return float(np.sqrt(1 - η**2 + η**4))
         case dynamics.Optimistic():
-            return float(max(abs(np.concatenate([np.roots([1, -(1 + s * 2j * η), s * 1j * η]) for s in (1, -1)]))))
+            return float(abs(1 + 2j * η + np.emath.sqrt(1 - 4 * η**2)) / 2)
         case dynamics.Competitive():
             return float(1 / np.hypot(1, η))
         case dynamics.Consensus(γ=γ) | dynamics.SymplecticAdjustment(λ=γ):

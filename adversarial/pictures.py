@@ -36,9 +36,16 @@ def of_sheet(sheet: Sheet, data: Data, players: nn.ModuleDict) -> Array:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(SIDE, SIDE), layout="constrained", dpi=DPI)
-    axes = figure.add_subplot(title=f"step {sheet.step:,}")
+    axes = figure.add_subplot(title=headline(sheet))
     plane(axes, sheet.samples, data, field(players["discriminator"], data))
     return pixels(figure)
+
+
+def headline(sheet: Sheet) -> str:
+    """When it was drawn, and what was found then: the modes, and the duality gap where it was measured."""
+    words = [f"step {sheet.step:,}", f"modes {sheet.metrics['modes']:.0f}"]
+    gap = sheet.metrics.get("gap_at_least")
+    return " · ".join([*words, *([] if gap is None else [f"gap ≥ {gap:.2f}"])])
 
 
 def pixels(figure: Figure) -> Array:

@@ -20,12 +20,11 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from sparring.envs.errors import BadInputError
 
-Activation = Literal["relu", "leaky-relu", "tanh"]
+Activation = Literal["relu", "leaky-relu"]
 Conditioning = Literal["none", "projection", "concatenation"]
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": nn.ReLU,
     "leaky-relu": lambda: nn.LeakyReLU(0.2),
-    "tanh": nn.Tanh,
 }
 SMALL_SIDE = 8  # pixels: images up to this go through an MLP
 GROUPS = 8  # of channels that are normalised together
@@ -181,15 +180,8 @@ def planes(told: Tensor, images: Tensor) -> Tensor:
     return told[:, :, None, None].expand(-1, -1, *images.shape[2:])
 
 
-def seeded(build: Callable[[], nn.ModuleDict], seed: int, orthogonal_gain: float = 0.0) -> nn.ModuleDict:
-    """Networks whose weights follow from `seed` alone, drawn on the CPU as torch draws them.
-
-    With a gain they are orthogonal matrices times that gain instead (Saxe et al. 2014), and biases are 0.
-    """
+def seeded(build: Callable[[], nn.ModuleDict], seed: int) -> nn.ModuleDict:
+    """Networks whose weights follow from `seed` alone, drawn on the CPU as torch draws them."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        networks = build()
-        if orthogonal_gain:
-            for weight in networks.parameters():
-                nn.init.orthogonal_(weight, orthogonal_gain) if weight.dim() > 1 else nn.init.zeros_(weight)
-    return networks
+        return build()
