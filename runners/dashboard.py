@@ -17,6 +17,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from sparring.runners.folder import EVALUATION, judged_in
+from sparring.runners.report import headline, named, told
 from sparring.runners.tracker import Row
 
 RECENT = 100  # members of a sample that its mean and spread are told over
@@ -86,10 +88,8 @@ class Dashboard:
         if not self.console.is_terminal and perf_counter() - self.spoken > LINE_EVERY:
             self.spoken = perf_counter()
             samples = [words for _, words in self.sample_lines()]
-            self.console.print(
-                " · ".join([self.progress(), *samples, *self.scalars(), self.shares()]),
-                soft_wrap=True,
-            )
+            parts = [self.progress(), *samples, headline(judged_in(self.latest)), *self.scalars(), self.shares()]
+            self.console.print(" · ".join(filter(None, parts)), soft_wrap=True)
 
     def film(self, path: Path, caption: str) -> None:
         """Films are for other trackers."""
@@ -128,8 +128,14 @@ class Dashboard:
         return lines
 
     def scalars(self) -> list[str]:
-        """The latest value of everything that is a single number."""
-        return [f"{name} {value:.3g}" for name, value in self.latest.items() if name not in COUNTERS]
+        """The latest value of everything that is a single number, but for what evaluations found."""
+        names = [name for name in self.latest if name not in COUNTERS and not name.startswith(EVALUATION)]
+        return [f"{name} {self.latest[name]:.3g}" for name in names]
+
+    def judged(self) -> list[str]:
+        """What the last evaluation found."""
+        found = judged_in(self.latest)
+        return [f"{name.replace('_', ' ')} {told(found[name])}" for name in named(found)]
 
     def shares(self) -> str:
         """Where the time goes."""
@@ -147,8 +153,9 @@ class Dashboard:
         facts = Table.grid(padding=(0, 2))
         for group, words in self.sample_lines():
             facts.add_row(group, words)
-        if self.scalars():
-            facts.add_row("learning", "  ".join(self.scalars()))
+        for group, numbers in (("found", self.judged()), ("learning", self.scalars())):
+            if numbers:
+                facts.add_row(group, "  ".join(numbers))
         if self.stages:
             facts.add_row("time", self.shares())
         bar = Table.grid(expand=True)  # ProgressBar ends no line of its own

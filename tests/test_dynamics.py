@@ -128,7 +128,7 @@ def test_taking_turns_keeps_a_quantity_of_the_bilinear_game():
     ],
 )
 def test_the_dirac_gan_turns_as_its_eigenvalues_say(game, expected):
-    """Those of J: minus those of the published −J, along which players move. The other one has the same sum and size."""
+    """Those of J, minus those of the published −J, along which players move: this one and γ minus it."""
     found = diagnostics.spectrum(game, None)
     γ = game.γ
     assert np.poly(diagnostics.jacobian(game, None)) == pytest.approx(
