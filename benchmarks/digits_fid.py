@@ -16,7 +16,6 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pictures
 import record
 import sweeps
@@ -70,7 +69,7 @@ def main() -> None:
         judged = [run.judgement() for run in runs]
         kinds = (*FIGURES, *(["asked_class"] if name == "conditional" else []))
         figures |= {f"{name}_{kind}": record.over_seeds([one[kind] for one in judged]) for kind in kinds}
-        figures |= {f"{name}_minutes": float(np.mean([minutes_of(run) for run in runs]))}
+        figures |= {f"{name}_minutes": record.over_seeds([minutes_of(run) for run in runs])}
         figures |= {kind: judged[0][kind] for kind in REFERENCES}
         path = record.RESULTS / f"digits_fid_{name}.png"
         replay.strip(keepsakes.show([keepsakes.load(runs[0].episodes[-1])]), path)

@@ -142,16 +142,14 @@ def main() -> None:
     with ProcessPoolExecutor(options.jobs) as pool:
         for done, (game, name, seed, told) in enumerate(pool.map(one, tasks), start=1):
             found.setdefault((game, name), []).append(told)
-            print(
-                f"{done:3} of {len(tasks)}: {game} {name} seed {seed}: {told['figure'] or told.get('why')}", flush=True
-            )
+            print(f"{done:3} of {len(tasks)}: {game} {name} seed {seed}: {told.get('why', told['figure'])}", flush=True)
     if set(options.games) != set(GAMES):
         sys.exit("not all games were played, so no record is written")
     figures: dict[str, Any] = {}
     for (game, name), runs in found.items():
-        values = [run["figure"] for run in runs]
         key = f"{game}_{name}".replace("-", "_")
-        figures[key] = record.over_seeds(values) if None not in values else runs[0]["why"]
+        faults = [run["why"] for run in runs if "why" in run]
+        figures[key] = faults[0] if faults else record.over_seeds([run["figure"] for run in runs])
         if all("modes" in run for run in runs):
             figures[f"{key}_modes"] = record.over_seeds([run["modes"] for run in runs])
         if any("bar" in run for run in runs):
