@@ -158,7 +158,7 @@ def test_the_lectures_gan_sits_on_one_mode_then_on_another_and_its_gap_stays_wid
         nearest = torch.cdist(torch.from_numpy(sheet.samples), data.ring().modes).argmin(1)
         shares = torch.bincount(nearest, minlength=8) / len(nearest)
         sat.append(int(shares.argmax()))
-        assert (shares > 0.05).sum() <= 2  # it may be on its way
+        assert shares.topk(2).values.sum() > 0.9  # it may be on its way
         gaps.append(sheet.metrics["gap_at_least"])
     assert len(set(sat)) > 1
-    assert min(gaps) > 0.5
+    assert min(gaps) > 0.3
