@@ -42,7 +42,7 @@ from sparring.adversarial.game import Game, grad
 from sparring.adversarial.play import Play, Schedule, Table
 from sparring.adversarial.players import Activation, Conditioning, Discriminator, Generator, seeded
 from sparring.adversarial.sheets import Sheet
-from sparring.agents.protocol import Experiment, Preset, Published
+from sparring.agents.protocol import Experiment, Measured, Preset, Published
 from sparring.envs.errors import BadInputError, check_ranges
 from sparring.envs.worlds import Array
 
@@ -358,11 +358,14 @@ PRESETS = {
     "ring8": Preset(
         "eight Gaussians on a circle: modes, high quality, reverse KL",
         RING,
+        speed=130,
         published=Published("7.9 ± 0.1", PACGAN + "PacGAN2, modes"),
+        own=Measured(8, 8, 8, "ring8", "r1_modes"),
     ),
     "grid25": Preset(
         "twenty-five Gaussians on a grid",
         replace(RING, schedule=Schedule(steps=20_000, evaluate_every=40), data="grid25"),
+        speed=130,
         published=Published("24.8 ± 0.2", PACGAN + "PacGAN4, modes"),
     ),
     "lecture-collapse": Preset(
@@ -377,6 +380,7 @@ PRESETS = {
             discriminator_rate=1e-4,  # a tenth of G's: G is where D no longer looks before D has turned round
             diagnose=True,
         ),
+        speed=180,
     ),
     "wgan-gp": Preset(
         "a Wasserstein critic with a gradient penalty, five turns to one, on the ring",
@@ -388,14 +392,16 @@ PRESETS = {
             gradient_penalty=0.1,
             beta1=0.0,
         ),
+        speed=30,
     ),
     "r3gan": Preset(
         "relativistic pairs with slopes held at real samples and fakes, on the ring",
         replace(RING, loss="relativistic", r2=0.1),
+        speed=115,
     ),
-    "digits": Preset("scikit-learn's 8×8 digits, which need no download", DIGITS),
-    "digits-by-class": Preset("the digit that is asked for", replace(DIGITS, conditioning="projection")),
-    "mnist": Preset("MNIST from a folder of idx files", MNIST),
+    "digits": Preset("scikit-learn's 8×8 digits, which need no download", DIGITS, speed=85),
+    "digits-by-class": Preset("the digit that is asked for", replace(DIGITS, conditioning="projection"), speed=80),
+    "mnist": Preset("MNIST from a folder of idx files", MNIST, speed=15),
     "stacked-mnist": Preset(
         "three digits in the colours of one image: 1,000 modes",
         replace(

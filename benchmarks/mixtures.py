@@ -22,7 +22,7 @@ import sweeps
 from matplotlib.figure import Figure
 
 from sparring.agents.protocol import place_of
-from sparring.runners import catalog
+from sparring.runners import catalog, keepsakes, replay
 from sparring.runners.folder import RunFolder
 from sparring.runners.sweepfolder import Sweep
 
@@ -90,6 +90,12 @@ def draw(figures: Mapping[str, Any], methods: Sequence[str], title: str, path: P
     pictures.save(figure, path)
 
 
+def film(run: RunFolder, path: Path) -> None:
+    """A run's training as a strip of samples above the discriminator's field."""
+    replay.strip(keepsakes.show(keepsakes.together(run.episodes)), path)
+    print(f"wrote {path}")
+
+
 def measure(claim: str, preset: str, description: str, published: Mapping[str, Any]) -> None:
     """The benchmark `claim`, on the data of a preset."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -106,6 +112,7 @@ def measure(claim: str, preset: str, description: str, published: Mapping[str, A
         figures |= of_method(name, done, options.seeds)
         if name == "r1":
             figures["r1_all_modes"] = float(np.mean(np.array(figures["r1_modes"]["per_seed"]) == MODES[preset]))
+            film(done.folder(options.seeds[0]), record.RESULTS / f"{claim}_training.png")
     path = record.write(
         claim,
         figures=figures,

@@ -312,8 +312,8 @@ def section() -> str:
         machine = f"{result['hardware']['processor']}, {result['hardware']['cores']} cores"
         told = f"`{result['command']}` at {result['commit']}, {machine}, {result['date']}"
         source = f"From `benchmarks/results/{claim}.json`: {told}."
-        picture = path.with_suffix(".png").relative_to(ROOT)
-        shown = [f"![{claim}]({picture})", ""] if (ROOT / picture).exists() else []
+        pictures = [*path.parent.glob(f"{claim}.png"), *sorted(path.parent.glob(f"{claim}_*.png"))]
+        shown = [line for one in pictures for line in (f"![{one.stem}]({one.relative_to(ROOT)})", "")]
         lines += [*write(result), "", *shown, source, ""]
     return "\n".join(lines)
 

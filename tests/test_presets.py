@@ -45,6 +45,13 @@ def measured_speeds():
             yield pytest.param(preset.speed, speed, id=f"{name}-{key}")
 
 
+def test_the_rings_expected_time_is_that_of_its_benchmark():
+    found = figures("ring8")
+    seconds = [60 * minutes for minutes in found["r1_minutes"]["per_seed"]]
+    preset = catalog.load("gan").PRESETS["ring8"]
+    assert preset.config.schedule.steps / preset.speed == pytest.approx(sum(seconds) / len(seconds), rel=1 / 2)
+
+
 @pytest.mark.parametrize(("expected", "measured"), list(measured_speeds()))
 def test_an_expected_time_is_that_of_the_throughput_benchmark(expected, measured):
     """As far as machines of the kind and settings differ: by half."""
