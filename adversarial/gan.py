@@ -114,6 +114,8 @@ class Config:
             raise BadInputError(
                 f"batch is {self.batch} and pack {self.pack}; packs must be whole: {self.batch} % pack = 0"
             )
+        if self.schedule.samples < self.pack:
+            raise BadInputError(f"samples is {self.schedule.samples} and pack {self.pack}; judge one pack at least")
         dynamics.named(self.dynamics)
 
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn.functional import one_hot
 from torch.nn.utils.parametrizations import spectral_norm
 
+from sparring.adversarial.data import Labelled
 from sparring.envs.errors import BadInputError
 
 Activation = Literal["relu", "leaky-relu"]
@@ -41,9 +42,19 @@ def mlp(sides: list[int], activation: Callable[[], nn.Module]) -> list[nn.Module
     return [layer for a, b in pairwise(sides) for layer in (nn.Linear(a, b), activation())]
 
 
-def halvings(side: int) -> list[int]:
-    """The sides of an image that is halved until it is odd or at most 4: 28 → [28, 14, 7]."""
-    sides = [side]
+def halvings(shape: tuple[int, ...]) -> list[int]:
+    """The sides of images [C, H, W] that are halved until they are odd or at most 4: 28×28 → [28, 14, 7].
+
+    Raises:
+        BadInputError: they are no squares of an even side.
+    """
+    _, height, width = shape
+    if height != width or width % 2:
+        raise BadInputError(
+            f"images are {height}×{width}; networks for more than {SMALL_SIDE}×{SMALL_SIDE} pixels halve their sides, "
+            "which must be equal and even: crop or pad them"
+        )
+    sides = [width]
     while sides[-1] % 2 == 0 and sides[-1] > 4:
         sides.append(sides[-1] // 2)
     return sides
@@ -80,7 +91,7 @@ class Generator(nn.Module):
             out = [nn.Linear(width, prod(shape)), *([nn.Tanh()] if len(shape) > 1 else [])]
             self.layers = nn.Sequential(*hidden, *out)
         else:
-            sides = halvings(shape[-1])
+            sides = halvings(shape)
             channels = channels_of(width, len(sides) - 1)
             first = nn.Linear(latent + classes, 2 * channels[-1] * sides[-1] ** 2)
             layers: list[nn.Module] = [first, nn.Unflatten(1, (2 * channels[-1], sides[-1], sides[-1]))]
@@ -151,7 +162,7 @@ class Discriminator(nn.Module):
             layers: list[nn.Module] = [nn.Flatten(), *mlp([pack * prod(shape) + self.classes, *[width] * depth], act)]
             features = width
         else:
-            sides = halvings(shape[-1])
+            sides = halvings(shape)
             channels = [pack * shape[0] + self.classes, *channels_of(width, len(sides) - 1)]
             layers = [one for a, b in pairwise(channels) for one in (nn.Conv2d(a, b, 4, stride=2, padding=1), act())]
             features = channels[-1] * sides[-1] ** 2
@@ -173,6 +184,14 @@ class Discriminator(nn.Module):
         if self.embedding is not None:
             logits = logits + (self.embedding(classes) * features).sum(1)
         return torch.as_tensor(logits)
+
+
+@torch.no_grad()
+def asked(discriminator: nn.Module, some: Labelled, batch: int) -> Tensor:
+    """Logits [N / pack], on the CPU, of samples that D sees so many at a time: it may compare those of a batch."""
+    device = next(discriminator.parameters()).device
+    parts = zip(torch.split(some.x, batch), torch.split(some.y, batch), strict=True)
+    return torch.cat([discriminator(x.to(device), y.to(device)).cpu() for x, y in parts])
 
 
 def planes(told: Tensor, images: Tensor) -> Tensor:
