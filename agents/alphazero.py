@@ -21,20 +21,17 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from sparring.agents import protocol, statistics
+from sparring.agents import anchor, protocol
 from sparring.agents.boardnet import Network, Turns, guided_by
 from sparring.agents.descent import Descent, Terms
-from sparring.agents.evaluate import JUDGED
-from sparring.agents.match import OPENING, Played, Searcher, by_playouts, series
+from sparring.agents.match import Searcher
 from sparring.agents.mcts import Evaluate, Searching
 from sparring.agents.policy import Dice
-from sparring.agents.protocol import Evaluation, Experiment, Judge, Preset, Stateful, Watch, unwatched
+from sparring.agents.protocol import Experiment, Preset, Stateful
 from sparring.agents.selfplay import SYMMETRIES, Playing, Record, SelfPlay
 from sparring.agents.window import Samples, Window
 from sparring.envs.errors import check_ranges
-from sparring.envs.go.board import BLACK, WHITE
 from sparring.envs.go.rules import Rules, chosen
-from sparring.envs.go.saved import SavedGame
 from sparring.envs.rollouts import Metrics
 from sparring.envs.worlds import Array
 
@@ -186,49 +183,6 @@ class AlphaZero:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
 
 
-# ---------------------------------------------------------------------------------------------- who judges it
-
-
-def judge(config: Config, seed: int) -> Judge:
-    """Games against a fixed anchor: plain search with random playouts, which learns nothing."""
-    rules, turns = config.played, Turns(config.played.height, config.played.width)
-
-    def evaluation(algorithm: AlphaZero, /, *, watch: Watch = unwatched) -> Evaluation:
-        dice = np.random.default_rng([seed, JUDGED])
-        network = algorithm.average.module
-        ours = Searcher(lambda games: guided_by(network, turns, dice), config.search)
-        anchor = Searcher(by_playouts, Searching("uct", config.anchor, c_puct=1.0))
-        played = series(ours, anchor, rules, config.schedule.games, dice, watch)
-        scores = [game.points_of_first for game in played]
-        estimate = statistics.estimate(scores)
-        metrics = {
-            "win_rate": estimate.value,
-            "win_rate_low": estimate.low,
-            "win_rate_high": estimate.high,
-            "length": float(np.mean([len(game.board.moves) for game in played])),
-        }
-        told = {
-            "name": f"{config.rules} {rules.height}×{rules.width}, komi {rules.komi:g}",
-            "games": config.schedule.games,
-            "policy": f"{config.search.select} search of {config.search.simulations}",
-            "anchor": f"uct with {config.anchor} random playouts",
-            "opening": f"{OPENING} random moves, the same for both colours",
-            "seeds": [seed, seed],
-        }
-        best = max(played, key=lambda one: (one.points_of_first, -len(one.board.moves)))
-        return Evaluation(metrics, told, scores, [kept(best)])
-
-    return evaluation
-
-
-def kept(played: Played) -> SavedGame:
-    """A game of ours against the anchor, to be shown."""
-    names = {played.first: "ours", 3 - played.first: "anchor"}
-    return SavedGame.of(
-        played.board, black=names[BLACK], white=names[WHITE], winner=played.winner, reason=played.reason
-    )
-
-
 GO5 = Config(
     Schedule(steps=40_000, save_every=10, evaluate_every=20),
     board=5,
@@ -248,4 +202,18 @@ def experiment(config: Config, *, seed: int, device: str) -> Experiment:
     """A network that plays itself."""
     source = SelfPlay(config.played, config.playing, config.search)
     updates = -(-config.schedule.steps // source.steps_per_draw)
-    return Experiment(AlphaZero(config, seed=seed, device=device, updates=updates), source, judge(config, seed))
+    turns = Turns(config.played.height, config.played.width)
+
+    def seat(algorithm: AlphaZero, dice: np.random.Generator) -> Searcher:
+        network = algorithm.average.module
+        return Searcher(lambda games: guided_by(network, turns, dice), config.search)
+
+    judged = anchor.judge(
+        config.played,
+        seat,
+        policy=f"{config.search.select} search of {config.search.simulations}",
+        playouts=config.anchor,
+        games=config.schedule.games,
+        seed=seed,
+    )
+    return Experiment(AlphaZero(config, seed=seed, device=device, updates=updates), source, judged)

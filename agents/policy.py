@@ -28,6 +28,11 @@ class Dice:
     def __init__(self, seed: int, device: str) -> None:
         self.generator = torch.Generator(device).manual_seed(seed)
 
+    @property
+    def device(self) -> torch.device:
+        """Where it draws."""
+        return self.generator.device
+
     def state_dict(self) -> dict[str, Any]:
         """The generator's state, and the kind of device whose generator it is."""
         return {"state": self.generator.get_state(), "device": self.generator.device.type}
