@@ -452,8 +452,8 @@ class Server:
         """Its own move, and what it thinks meanwhile."""
         colour, every = self.asked(words)
         self.say(f"={self.number_asked}\n")
-        self.think(colour, lambda: self.say(f"{self.opinion(kata)}\n"), every)
-        self.say(f"{self.opinion(kata)}\n")
+        self.think(colour, lambda: self.tell(kata), every)
+        self.tell(kata)
         move = self.chosen(colour)
         if move is not None:
             self.put(colour, move)
@@ -467,7 +467,7 @@ class Server:
         self.say(f"={self.number_asked}\n")
         while not self.interrupted:
             self.player.think(board, self.dice, MOST_SIMULATIONS, partial(self._late, monotonic() + every))
-            self.say(f"{self.opinion(kata)}\n")
+            self.tell(kata)
             while self.player.trees.finished[0] and not self.interrupted:
                 sleep(IDLE)  # it has thought all it can
         raise Streamed
@@ -486,6 +486,12 @@ class Server:
             if key == "interval":
                 every = self.number([value], 1) / 100
         return colour, every
+
+    def tell(self, kata: bool) -> None:
+        """Say what it thinks, once it does."""
+        opinion = self.opinion(kata)
+        if opinion:
+            self.say(f"{opinion}\n")
 
     def opinion(self, kata: bool) -> str:
         """The root's moves as Leela Zero (chances in ten thousandths) or KataGo (as fractions) tells them."""
