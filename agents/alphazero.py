@@ -12,6 +12,7 @@ targets are KataGo's (Wu, arXiv 1902.10565). Games are played by an exponential 
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass, replace
 from math import inf
 
@@ -21,7 +22,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from sparring.agents import anchor, protocol
+from sparring.agents import anchor, networks, protocol
 from sparring.agents.boardnet import Network, Turns, guided_by
 from sparring.agents.descent import Descent, Terms
 from sparring.agents.match import Searcher
@@ -90,6 +91,8 @@ class Config:
     """global norm to which gradients are clipped"""
     average: float = 0.99
     """decay of the moving average of weights that plays, gradient step by gradient step"""
+    precision: networks.Precision = "auto"
+    """of the arithmetic of self-play; auto takes bf16 where the hardware has it. Learning is fp32"""
     anchor: int = 100
     """random playouts a move of the search that evaluations play against"""
 
@@ -109,6 +112,7 @@ class AlphaZero:
     def __init__(self, config: Config, *, seed: int, device: str, updates: int) -> None:
         self.config = config
         self.device = torch.device(device)
+        self.half = networks.settled(config.precision, device, images=True) == "bf16"
         torch.manual_seed(seed)
         self.network = Network(config.width, config.blocks).to(self.device)
         self.average = AveragedModel(self.network, multi_avg_fn=get_ema_multi_avg_fn(config.average))  # type: ignore[no-untyped-call]
@@ -133,7 +137,10 @@ class AlphaZero:
 
     def evaluate(self, seed: int, group: int) -> Evaluate:
         """The average's word on leaves, each batch turned by a random symmetry."""
-        return guided_by(self.average.module, self.turns, np.random.default_rng([SYMMETRIES, seed, group]))
+        network = copy.deepcopy(self.average.module)
+        if self.half:
+            network.bfloat16()
+        return guided_by(network, self.turns, np.random.default_rng([SYMMETRIES, seed, group]))
 
     def update(self, batch: list[Record]) -> Metrics:
         """Let new games into the window, and learn from as many positions as they pay for."""

@@ -137,7 +137,7 @@ def guided_by(network: nn.Module, turns: Turns, dice: np.random.Generator) -> Ev
         obs = leaves.obs[rows]
         turned = np.take(obs.reshape(*obs.shape[:2], -1), turns.points[turn], 2).reshape(obs.shape)
         said = network(torch.from_numpy(turned).to(device))
-        return said.policy.cpu().numpy()[:, turns.back[turn]], said.value.cpu().numpy()
+        return said.policy.float().cpu().numpy()[:, turns.back[turn]], said.value.float().cpu().numpy()
 
     return evaluate
 
