@@ -27,7 +27,7 @@ from sparring.agents.boardnet import Network, Turns, guided_by
 from sparring.agents.descent import Descent, Terms
 from sparring.agents.match import Searcher
 from sparring.agents.mcts import Evaluate, Searching
-from sparring.agents.policy import Dice
+from sparring.agents.policy import Dice, on_threads
 from sparring.agents.protocol import Experiment, Preset, Stateful
 from sparring.agents.selfplay import SYMMETRIES, Playing, Record, SelfPlay
 from sparring.agents.window import Samples, Window
@@ -112,7 +112,7 @@ class AlphaZero:
     def __init__(self, config: Config, *, seed: int, device: str, updates: int) -> None:
         self.config = config
         self.device = torch.device(device)
-        self.half = networks.settled(config.precision, device, images=True) == "bf16"
+        self.precision = networks.settled(config.precision, device, images=True)
         torch.manual_seed(seed)
         self.network = Network(config.width, config.blocks).to(self.device)
         self.average = AveragedModel(self.network, multi_avg_fn=get_ema_multi_avg_fn(config.average))  # type: ignore[no-untyped-call]
@@ -138,22 +138,26 @@ class AlphaZero:
     def evaluate(self, seed: int, group: int) -> Evaluate:
         """The average's word on leaves, each batch turned by a random symmetry."""
         network = copy.deepcopy(self.average.module)
-        if self.half:
+        if self.precision == "bf16":
             network.bfloat16()
         return guided_by(network, self.turns, np.random.default_rng([SYMMETRIES, seed, group]))
 
     def update(self, batch: list[Record]) -> Metrics:
-        """Let new games into the window, and learn from as many positions as they pay for."""
+        """Let new games into the window, and learn from as many positions as they pay for.
+
+        The small network that plays on one thread learns on as many as have played.
+        """
         c = self.config
         new = self.window.add(batch)
         terms = Terms("loss/policy", "loss/outcome", "loss/owner", "loss/score", "policy/entropy", "gradient/norm")
         self.descent.begin_update()
-        for _ in range(max(1, round(new * c.reuse / c.batch))):
-            losses, entropy = self.losses(self.window.all, self._drawn(self.window.held))
-            weights = (1.0, c.outcome_weight, c.owner_weight, c.score_weight)
-            norm = self.descent.step(torch.stack([w * loss for w, loss in zip(weights, losses, strict=True)]).sum())
-            self.average.update_parameters(self.network)
-            terms.add(*losses, entropy, norm)
+        weights = (1.0, c.outcome_weight, c.owner_weight, c.score_weight)
+        with on_threads(c.playing.groups):
+            for _ in range(max(1, round(new * c.reuse / c.batch))):
+                losses, entropy = self.losses(self.window.all, self._drawn(self.window.held))
+                norm = self.descent.step(torch.stack([w * loss for w, loss in zip(weights, losses, strict=True)]).sum())
+                self.average.update_parameters(self.network)
+                terms.add(*losses, entropy, norm)
         return {
             **terms.means(),
             "window/positions": float(self.window.held),
