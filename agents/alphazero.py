@@ -200,11 +200,41 @@ GO5 = Config(
     komi=24.5,
     search=Searching("gumbel", 32, considered=8),
 )
+GO9 = replace(
+    GO5,
+    schedule=Schedule(steps=40_000, save_every=10, evaluate_every=20),
+    board=9,
+    komi=7.0,
+    blocks=4,
+    window=50_000,
+    search=Searching("gumbel", 32),
+)
 PRESETS = {
     "go5-cpu": Preset("the whole board of 5×5, in half an hour on two cores", GO5),
     "go7-cpu": Preset(
         "7×7 in two hours on two cores",
         replace(GO5, schedule=Schedule(steps=60_000, save_every=10, evaluate_every=20), board=7, komi=9.0, blocks=4),
+    ),
+    "go9-cpu": Preset("9×9 for as long as two cores can bear", GO9),
+    "go9-katago": Preset(
+        "9×9 as KataGo plays itself: few moves searched in full, forced playouts, hot beginnings, resignation",
+        replace(
+            GO9,
+            search=Searching("puct", 120, forced=2.0),
+            playing=Playing(full=0.25, fast=20, hot=12, resign=0.9),
+        ),
+    ),
+    "go9-gpu": Preset(
+        "9×9 on a GPU: a wider network, many games side by side",
+        replace(
+            GO9,
+            schedule=Schedule(steps=200_000, save_every=10, evaluate_every=25),
+            playing=Playing(draw=2048, slots=512, groups=2),
+            width=96,
+            blocks=6,
+            batch=1024,
+            window=250_000,
+        ),
     ),
 }
 
