@@ -41,6 +41,7 @@ TINY = {  # where an algorithm has such a field
     "considered": 4,
     "window": 40,
     "anchor": 4,
+    "boards": 4,
 }
 
 
