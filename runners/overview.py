@@ -19,7 +19,8 @@ from sparring.runners.report import SMOOTH, interval, named, protocol_line, runn
 
 POINTS = 200  # of a curve
 COLUMNS = 4  # metrics of the table
-INTERVALS = "95 %: a seed's over its games, those below over seeds (stratified percentile bootstrap)"
+OVER_SEEDS = "95 %: over seeds (stratified percentile bootstrap)"
+OVER_GAMES = "95 %: a seed's over its games, those below over seeds (stratified percentile bootstrap)"
 
 
 def results(judgements: Mapping[int, Mapping[str, Any]]) -> dict[str, Any]:
@@ -38,7 +39,9 @@ def results(judgements: Mapping[int, Mapping[str, Any]]) -> dict[str, Any]:
         "aggregates": {name: aggregated([told[name] for told in numbers.values()]) for name in metrics},
         "seeds": numbers,
         "protocol": {name: value for name, value in first.items() if all(other.get(name) == value for other in others)},
-        "intervals": INTERVALS,
+        "intervals": OVER_GAMES
+        if any(interval(told, name) for told in numbers.values() for name in told)
+        else OVER_SEEDS,
     }
 
 

@@ -772,6 +772,14 @@ def test_the_results_hold_numbers_and_the_protocol_that_all_share():
     assert told["protocol"] == {"name": "gymnasium", "policy": "stochastic", "full_games": True, "games": 50}
     assert told["aggregates"]["score"]["mean"] == {"value": 25.0, "low": 10.0, "high": 40.0}
     assert told["aggregates"]["random"]["median"] == {"value": 20.0, "low": 20.0, "high": 20.0}
+    assert told["intervals"].startswith("95 %: a seed's over its games")
+
+
+def test_of_the_protocol_the_results_hold_what_all_seeds_have_in_common():
+    told = overview.results(
+        {seed: {"gap": 0.1, "scores": [], "protocol": {"name": "bilinear", "start": [seed]}} for seed in (0, 1)}
+    )
+    assert told["protocol"] == {"name": "bilinear"}
 
 
 def found(modes, kl):
@@ -786,6 +794,7 @@ def test_a_sweep_without_games_tells_every_metric():
     shown = " ".join(console.export_text().replace("│", " ").split())
     assert "seed modes reverse kl 0 8 0.01 1 7 0.13 mean 7.5 (7 … 8) 0.07 (0.01 … 0.13)" in shown
     assert "ring8, samples 2500, a seed" in shown
+    assert told["intervals"] == "95 %: over seeds (stratified percentile bootstrap)"
 
 
 def test_the_curves_of_runs_without_games_are_their_evaluations(tmp_path):
