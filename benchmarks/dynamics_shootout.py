@@ -114,7 +114,7 @@ def one(task: tuple[str, str, int, Path]) -> tuple[str, str, int, dict[str, Any]
 def draw(found: Mapping[tuple[str, str], list[dict[str, Any]]], path: Path) -> None:
     """A panel a game: figure against gradient evaluations, the mean over seeds."""
     figure = Figure(figsize=(15, 3.6), layout="constrained")
-    colours = [f"C{number}" for number in range(9)]
+    colours = [f"C{number}" for number in range(len(DYNAMICS))]
     for number, (game, kind) in enumerate(GAMES.items(), start=1):
         axes = pictures.axes_of(figure, 1, len(GAMES), number, title=game, xlabel="gradient evaluations", ylabel=kind)
         for name, colour in zip(DYNAMICS, colours, strict=True):
@@ -125,7 +125,7 @@ def draw(found: Mapping[tuple[str, str], list[dict[str, Any]]], path: Path) -> N
                 axes.plot(runs[0][0][:length], heights, color=colour, lw=1.4, label=name)
         if kind != "share":
             axes.set_yscale("log")
-    axes.legend(fontsize=7, frameon=False)
+    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside right center", fontsize=8, frameon=False)
     pictures.save(figure, path)
 
 
