@@ -141,7 +141,9 @@ class Published(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """Our own score and its 95 % interval over seeds, in whole points; a test holds it to the benchmark's result."""
+    """Our own score and its 95 % interval, in whole points; a test holds it to the benchmark's result, whose notes say
+    what the interval is over.
+    """
 
     score: int
     low: int

@@ -149,7 +149,8 @@ def cpu_hour(result: dict[str, Any]) -> list[str]:
         f"**An hour on two cores** (`{' '.join(result['protocol']['job'])}`): mean score over "
         f"{result['protocol']['games']} full games under `{result['protocol']['name']}`, last checkpoint: "
         f"{whole['mean']:.0f} ({whole['low']:.0f} – {whole['high']:.0f}, over games). SB3's zoo reports 627 for A2C "
-        "after 10M steps, OpenAI's baselines 1,020 for PPO2 after 10M.",
+        "after 10M steps, OpenAI's baselines 1,020 for PPO2 after 10M. Other work ran beside these runs; the machine "
+        f"alone does {f['steps_per_s_alone']:.0f} steps a second, and all of them in {f['minutes_alone']:.0f} minutes.",
         "",
         "| seed | score | 95 % interval | steps | training |",
         "|---:|---:|---:|---:|---:|",

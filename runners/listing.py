@@ -38,7 +38,7 @@ def worlds_table() -> Table:
 
 UNKNOWN = "—"
 LEGEND = """time: training on two quiet cores that compute in bf16, of a GAN on one
-own score: mean (95 % interval over seeds) · published: mean ± deviation"""
+own score: mean (95 % interval over seeds, over games where seeds are few) · published: mean ± deviation"""
 
 
 def presets_table() -> Group:
