@@ -180,3 +180,14 @@ def test_an_evaluation_is_watched_until_it_is_over(watch):
 )
 def test_seconds_read_as_a_clock(seconds, shown):
     assert clock(seconds) == shown
+
+
+def test_what_is_counted_is_told_by_the_second(watch):
+    console = screen(True)
+    with Dashboard(console, "alphazero", 100) as board:
+        for update in range(1, 6):
+            watch.now += 2.0
+            board.log({"update": update, "step": 5 * update, "count/evaluations": 6000.0, "loss/policy": 1.0}, SECONDS)
+    shown = console.export_text()
+    assert "25% · 25 of 100 steps · 2.5 steps/s · 3,000 evaluations/s · 0:30 left" in shown
+    assert "count/" not in shown
