@@ -286,20 +286,23 @@ def experiment(config: Config, *, seed: int, device: str) -> Experiment:
     deal = dealer(config, known)
 
     def diagnose(game: Game[Dealt]) -> dict[str, float]:
-        return diagnosis(config, game, *deal(torch.Generator(device).manual_seed(seed), 2))
+        dice = torch.Generator(device).manual_seed(seed)
+        learned, apart = deal(dice, 2)
+        unseen, classes = data.drawn(judges.held_out(known, config.schedule.samples, seed), dice, config.batch)
+        return diagnosis(config, game, apart._replace(real=unseen, classes=classes), learned)
 
     judge = judges.judge("gan", config, known, seed=seed, diagnose=diagnose if config.diagnose else None)
     return Experiment(play, Table(deal, rounds=config.schedule.rounds, batches=moves.batches, device=device), judge)
 
 
-def diagnosis(config: Config, game: Game[Dealt], batch: Dealt, apart: Dealt) -> dict[str, float]:
-    """What the instruments say on a batch; best answers are looked for on another one.
+def diagnosis(config: Config, game: Game[Dealt], batch: Dealt, learned: Dealt) -> dict[str, float]:
+    """What the instruments say on a batch that is held out; best answers are looked for on one to learn from.
 
     The gap is that of the minimax value, whatever the players minimise, since only for a zero-sum game is it 0 exactly
     at equilibria; and it is a lower bound, since better answers may exist than some steps of Adam find.
     """
     value = GAN(replace(config, loss="minimax", r1=0.0, r2=0.0, gradient_penalty=0.0), game.players)
-    answer = diagnostics.descend(ANSWER_STEPS, lambda weights: torch.optim.Adam(weights, lr=ANSWER_RATE), on=apart)
+    answer = diagnostics.descend(ANSWER_STEPS, lambda weights: torch.optim.Adam(weights, lr=ANSWER_RATE), on=learned)
     largest = diagnostics.extreme_eigenvalues(game, batch, EIGENVALUES, "LM")
     return {
         "gap_at_least": diagnostics.duality_gap(value, batch, answer, exact=False).value,

@@ -2,7 +2,6 @@
 
 import copy
 import inspect
-import math
 
 import numpy as np
 import pytest
@@ -331,26 +330,18 @@ def test_a_player_that_leaves_is_brought_back():
 # ---------------------------------------------------------------------------------------------- matrix games
 
 
-def best_answer(game, player, batch):
-    """Exact, in a matrix game: a pure strategy."""
-    x, y = (game.at(name).detach() for name in "xy")
-    costs = game.payoff @ y if player == "x" else -(x @ game.payoff)
-    with torch.no_grad():
-        game.at(player).copy_(nn.functional.one_hot(costs.argmin(), len(costs)))
-
-
 def test_matching_pennies_gap_is_zero_where_both_toss_a_coin():
-    gap = diagnostics.duality_gap(toys.MatrixGame(toys.PENNIES), None, best_answer, exact=True)
+    gap = diagnostics.duality_gap(toys.MatrixGame(toys.PENNIES), None, toys.best_pure_strategy, exact=True)
     assert gap.value == 0
     always = toys.MatrixGame(toys.PENNIES, x=np.array([1.0, 0.0]), y=np.array([1.0, 0.0]))
-    gap = diagnostics.duality_gap(always, None, best_answer, exact=True)
+    gap = diagnostics.duality_gap(always, None, toys.best_pure_strategy, exact=True)
     assert gap.value == 2  # x pays 1 and could gain 1 by changing sides; y can gain no more
     assert str(gap) == "2"
 
 
 def test_a_gap_by_descent_is_a_lower_bound_and_says_so():
     always = toys.MatrixGame(toys.PENNIES, x=np.array([0.9, 0.1]), y=np.array([0.8, 0.2]))
-    exact = diagnostics.duality_gap(always, None, best_answer, exact=True)
+    exact = diagnostics.duality_gap(always, None, toys.best_pure_strategy, exact=True)
     some = diagnostics.descend(3, lambda weights: torch.optim.SGD(weights, lr=0.05))
     bound = diagnostics.duality_gap(always, None, some, exact=False)
     assert 0 < bound.value < exact.value
@@ -366,7 +357,7 @@ def test_three_ways_to_an_equilibrium_agree(payoff):
     assert (payoff @ y).min() == pytest.approx(value, abs=1e-9)
     for found in (solvers.regret_matching(payoff, 20_000), solvers.mirror_descent(payoff, 20_000, 0.01)):
         game = toys.MatrixGame(payoff, *found)
-        assert diagnostics.duality_gap(game, None, best_answer, exact=True).value < 0.03
+        assert diagnostics.duality_gap(game, None, toys.best_pure_strategy, exact=True).value < 0.03
 
 
 def test_extragradient_finds_the_equilibrium_of_rock_paper_scissors():
@@ -432,34 +423,7 @@ def test_kuhn_poker_is_openspiels():
         assert ours.value == pytest.approx(exploitability.nash_conv(theirs, policy))
 
 
-# ---------------------------------------------------------------------------------------------- the minimax GAN, finite
-
-
-class FiniteGAN(Game):
-    """Data p and fakes q on a few points, a discriminator free at each: V = Σ p log D + q log (1 − D)."""
-
-    zero_sum = True
-
-    def __init__(self, p, q):
-        super().__init__(
-            {"generator": Point(torch.tensor(q).log()), "discriminator": Point(torch.zeros(len(p)).double())}
-        )
-        self.p = torch.tensor(p)
-
-    def loss(self, player, batch):
-        q, logits = self.at("generator").softmax(0), self.at("discriminator")
-        value = (self.p * nn.functional.logsigmoid(logits) + q * nn.functional.logsigmoid(-logits)).sum()
-        return value if player == "generator" else -value
-
-
-def test_the_best_discriminator_is_p_over_p_plus_q_and_its_value_the_jensen_shannon_divergence():
-    p, q = np.array([0.5, 0.3, 0.2]), np.array([0.1, 0.2, 0.7])
-    game = FiniteGAN(p, q)
-    diagnostics.descend(2000, lambda weights: torch.optim.SGD(weights, lr=2.0))(game, "discriminator", None)
-    assert game.at("discriminator").sigmoid().tolist() == pytest.approx((p / (p + q)).tolist(), abs=1e-9)
-    m = (p + q) / 2
-    js = ((p * np.log(p / m)).sum() + (q * np.log(q / m)).sum()) / 2
-    assert float(game.value(None).detach()) == pytest.approx(-math.log(4) + 2 * js, abs=1e-12)
+# ---------------------------------------------------------------------------------------------- instruments
 
 
 def test_the_path_angle_of_a_bowl_is_straight_and_turns_round_at_its_bottom():

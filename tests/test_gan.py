@@ -213,6 +213,21 @@ def test_the_instruments_read_a_game_and_leave_it_as_it_is(batch):
     assert play.match.gradients == 0
 
 
+def test_answers_are_judged_on_images_that_are_held_out(monkeypatch):
+    told = []
+    monkeypatch.setattr(gan, "diagnosis", lambda config, game, batch, learned: told.append((batch, learned)) or {})
+    schedule = Schedule(steps=10, samples=20)
+    config = Config(schedule, "digits", batch=8, width=8, depth=1, diagnose=True, conditioning="projection")
+    play, _, judge = gan.experiment(config, seed=0, device="cpu")
+    judge(play)
+    [(batch, learned)] = told
+    digits = gan.data.digits()
+    for dealt, images in ((batch, digits.held_out), (learned, digits.train)):
+        for image, label in zip(dealt.real, dealt.classes, strict=True):
+            assert (images.x[images.y == label] == image).flatten(1).all(1).any()
+    assert not torch.equal(batch.latents, learned.latents)
+
+
 class Tabular(nn.Module):
     """A logit for each of some points, which are numbered."""
 
