@@ -67,7 +67,7 @@ class Play(Generic[Batch]):
         dynamics: Dynamics[Batch],
         optimisers: Mapping[str, Optimizer],
         *,
-        anneal_over: int | None = None,
+        rate: Callable[[int], float] = lambda begun: 1.0,
         averages: Mapping[str, float] | None = None,
     ) -> None:
         """Set the players at their board.
@@ -76,7 +76,7 @@ class Play(Generic[Batch]):
             game: what is played.
             dynamics: how players move.
             optimisers: of every player.
-            anneal_over: updates over which all learning rates fall to 0; None: they stay.
+            rate: what all learning rates are multiplied by, after so many updates; see `falling`.
             averages: by player, the decay of a moving average of its weights, round by round; see `moving_average`.
 
         Raises:
@@ -86,10 +86,7 @@ class Play(Generic[Batch]):
         self.dynamics = dynamics
         self.match = Match(game, optimisers)
         dynamics.check(self.match)
-        self.schedules = {
-            player: LambdaLR(optimiser, lambda begun: 1 - begun / anneal_over if anneal_over else 1.0)
-            for player, optimiser in optimisers.items()
-        }
+        self.schedules = {player: LambdaLR(optimiser, rate) for player, optimiser in optimisers.items()}
         self.averages = {
             player: AveragedModel(game.players[player], multi_avg_fn=moving_average(decay))
             for player, decay in (averages or {}).items()
@@ -125,6 +122,11 @@ class Play(Generic[Batch]):
     def player(self, name: str) -> torch.nn.Module:
         """A player as it is shown: its average where there is one."""
         return self.averages[name].module if name in self.averages else self.game.players[name]
+
+
+def falling(updates: int) -> Callable[[int], float]:
+    """A rate that falls to 0, update by update."""
+    return lambda begun: 1 - begun / updates
 
 
 def moving_average(decay: float) -> Callable[[Any, Any, Any], None]:
