@@ -6,9 +6,9 @@ source's labels, and f makes the two domains look alike to a critic d that tries
     L_y = E_source −ln p(f(x))_y                              L_d = E_source −ln d(f(x)) + E_target −ln (1 − d(f(x)))
     the learner minimises  L_y + λ A                          the critic minimises  L_d
 
-    dann          A = −L_d; both moving at once are gradient reversal              Ganin & Lempitsky, 2015
-    cdan          the same, the critic seeing f ⊗ p, features and classes          Long et al., NeurIPS 2018
-    adda          A = L_d with the domains' names exchanged, moving by turns       Tzeng et al., CVPR 2017, one extractor
+    dann          A = −L_d; both moving at once are gradient reversal          Ganin & Lempitsky, 2015
+    cdan          the same, the critic seeing f ⊗ p, features and classes      Long et al., NeurIPS 2018
+    adda          A = L_d with the domains' names exchanged, moving by turns   Tzeng et al., CVPR 2017, one extractor
     mmd, coral    A measures how far the domains' features lie apart, without a critic: kernel means (Gretton et al.,
                   2012), covariances (Sun & Saenko, 2016)
     source-only   A = 0, the floor          train-on-target   with the target's labels, the ceiling
@@ -17,9 +17,9 @@ source's labels, and f makes the two domains look alike to a critic d that tries
 
     λ(q) = λ (2 / (1 + e^(−10 q)) − 1)                        η(q) = η / (1 + 10 q)^0.75
 
-(ibid., section 5.2.2). How well a domain is hidden is not what the critic says, who is part of the game: fresh probes on
-frozen features do, as proxy A-distance 2 (1 − 2 ε), with ε their error on features that they have not seen. No label of
-the target serves any choice; the last checkpoint counts.
+(ibid., section 5.2.2). How well a domain is hidden is not what the critic says, who is part of the game: fresh probes
+on frozen features do, as proxy A-distance 2 (1 − 2 ε), with ε their error on features that they have not seen. No label
+of the target serves any choice; the last checkpoint counts.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from math import exp, inf
 from typing import Literal, NamedTuple
 
@@ -132,7 +133,7 @@ class Extractor(nn.Module):
 def perceptron(*widths: int) -> nn.Sequential:
     """Linear layers with ReLU between them."""
     layers: list[nn.Module] = []
-    for before, after in zip(widths, widths[1:], strict=False):
+    for before, after in pairwise(widths):
         layers += [nn.Linear(before, after), nn.ReLU()]
     return nn.Sequential(*layers[:-1])
 

@@ -1,7 +1,7 @@
 """What can be seen in frozen features: probes that are trained anew, and pictures.
 
-A probe learns to tell two domains apart on one half of their features and is asked on the other; with ε its error there,
-the proxy A-distance is 2 (1 − 2 ε): 0 where it sees nothing, 2 where it sees all (Ben-David et al., 2010).
+A probe learns to tell two domains apart on one half of their features and is asked on the other; with ε its error
+there, the proxy A-distance is 2 (1 − 2 ε): 0 where it sees nothing, 2 where it sees all (Ben-David et al., 2010).
 """
 
 from __future__ import annotations

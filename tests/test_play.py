@@ -11,7 +11,7 @@ import torch
 from sparring.adversarial import gan, sheets
 from sparring.adversarial.dynamics import Alternating, Competitive, Optimistic, Simultaneous
 from sparring.adversarial.game import Game, Point
-from sparring.adversarial.play import Play, Schedule, Table
+from sparring.adversarial.play import Play, Schedule, Table, falling
 from sparring.envs.errors import BadInputError, DivergedError
 from sparring.runners import checkpoint
 from sparring.runners.folder import RunFolder
