@@ -264,13 +264,15 @@ def experiment(config: Config, *, seed: int, device: str) -> Experiment:
     game = Adaptation(config, players_of(config, source, target, first)).to(device)
     moves = dynamics.named(config.dynamics)
     updates = config.schedule.updates
+
+    def paper_rate(begun: int) -> float:
+        return float((1 + 10 * begun / updates) ** -0.75)
+
     play = Play(
         game,
         moves,
         {name: optimiser_of(config, player) for name, player in game.players.items()},
-        rate=(lambda begun: (1 + 10 * begun / updates) ** -0.75)
-        if config.rate_rule == "inverse"
-        else (lambda begun: 1.0),
+        rates=dict.fromkeys(game.players, paper_rate) if config.rate_rule == "inverse" else None,
     )
     deal = dealer(config, source, target)
     table = Table(deal, rounds=config.schedule.rounds, batches=moves.batches, device=device)

@@ -281,7 +281,7 @@ def experiment(config: Config, *, seed: int, device: str) -> Experiment:
             )
             for player, network in game.players.items()
         },
-        rate=falling(config.schedule.updates) if config.anneal else lambda begun: 1.0,
+        rates=dict.fromkeys(rates, falling(config.schedule.updates)) if config.anneal else None,
         averages={"generator": config.average} if config.average else None,
     )
     deal = dealer(config, known)

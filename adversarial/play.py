@@ -67,7 +67,7 @@ class Play(Generic[Batch]):
         dynamics: Dynamics[Batch],
         optimisers: Mapping[str, Optimizer],
         *,
-        rate: Callable[[int], float] = lambda begun: 1.0,
+        rates: Mapping[str, Callable[[int], float]] | None = None,
         averages: Mapping[str, float] | None = None,
     ) -> None:
         """Set the players at their board.
@@ -76,7 +76,7 @@ class Play(Generic[Batch]):
             game: what is played.
             dynamics: how players move.
             optimisers: of every player.
-            rate: what all learning rates are multiplied by, after so many updates; see `falling`.
+            rates: by player, what its learning rate is multiplied by after so many updates; others' stay.
             averages: by player, the decay of a moving average of its weights, round by round; see `moving_average`.
 
         Raises:
@@ -86,7 +86,10 @@ class Play(Generic[Batch]):
         self.dynamics = dynamics
         self.match = Match(game, optimisers)
         dynamics.check(self.match)
-        self.schedules = {player: LambdaLR(optimiser, rate) for player, optimiser in optimisers.items()}
+        self.schedules = {
+            player: LambdaLR(optimiser, (rates or {}).get(player, lambda begun: 1.0))
+            for player, optimiser in optimisers.items()
+        }
         self.averages = {
             player: AveragedModel(game.players[player], multi_avg_fn=moving_average(decay))
             for player, decay in (averages or {}).items()
