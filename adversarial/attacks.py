@@ -55,11 +55,13 @@ class Ball:
         else:
             norms = norms_of(delta)
             delta = delta * (self.epsilon / norms.clamp(min=SMALL)).clamp(max=1)
-        return (x + delta).clamp(0, 1) - x
+        inside: Tensor = (x + delta).clamp(0, 1) - x
+        return inside
 
     def direction(self, gradient: Tensor) -> Tensor:
         """The steepest way of length 1 in the ball's norm."""
-        return gradient.sign() if self.norm == "linf" else gradient / norms_of(gradient).clamp(min=SMALL)
+        steepest: Tensor = gradient.sign() if self.norm == "linf" else gradient / norms_of(gradient).clamp(min=SMALL)
+        return steepest
 
     def anywhere(self, x: Tensor, dice: torch.Generator) -> Tensor:
         """A random δ, uniform in the ball before it is cut to the image."""
@@ -74,7 +76,7 @@ class Ball:
 
 def norms_of(some: Tensor) -> Tensor:
     """Euclidean norms [B, 1, …]."""
-    return some.flatten(1).norm(dim=1).view(-1, *[1] * (some.dim() - 1))
+    return torch.linalg.vector_norm(some.flatten(1), dim=1).view(-1, *[1] * (some.dim() - 1))
 
 
 def check(model: nn.Module, x: Tensor, y: Tensor) -> None:
@@ -110,13 +112,15 @@ def slope(model: nn.Module, x: Tensor, y: Tensor, target: Tensor | None = None) 
     """∇ₓL [B, …]."""
     x = x.detach().requires_grad_()
     with torch.enable_grad():
-        return torch.autograd.grad(losses(model, x, y, target).sum(), [x])[0]
+        (found,) = torch.autograd.grad(losses(model, x, y, target).sum(), [x])
+    return found
 
 
 @torch.no_grad()
 def reads(model: nn.Module, x: Tensor) -> Tensor:
     """The classes [B] that a model sees."""
-    return model(x).argmax(1)
+    logits: Tensor = model(x)
+    return logits.argmax(1)
 
 
 @dataclass(frozen=True)

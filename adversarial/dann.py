@@ -110,7 +110,7 @@ class Extractor(nn.Module):
     def __init__(self, shape: tuple[int, ...], mean: Tensor, config: Config) -> None:
         super().__init__()
         self.normalisation = config.normalisation
-        self.register_buffer("mean", mean)
+        self.mean = nn.Buffer(mean)
         padding = 0 if shape[-1] >= 28 else 2  # small images would be used up
         layers: list[nn.Module] = []
         for before, after in ((shape[0], 32), (32, 48)):
@@ -162,11 +162,11 @@ class Adaptation(Game[Pair]):
         super().__init__(players)
         self.config = config
         self.whole = config.schedule.steps
-        self.register_buffer("begun", torch.zeros((), dtype=torch.int64))  # rounds: λ's clock, which a checkpoint holds
+        self.begun = nn.Buffer(torch.zeros((), dtype=torch.int64))  # rounds: λ's clock, which a checkpoint holds
 
     def begin(self, batch: Pair) -> Sequence[str]:
         """Time goes on; nobody is born anew."""
-        self.begun += 1
+        self.begun.add_(1)
         return ()
 
     @property

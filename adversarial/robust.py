@@ -59,9 +59,9 @@ class Config:
     """ε, in units of the pixels' range"""
     norm: Norm = "linf"
     """of the ball: the largest change of a pixel, or the Euclidean length"""
-    steps: int = 7
+    climbs: int = 7
     """k of pgd and trades"""
-    step: float = 0.0
+    stride: float = 0.0
     """α in units of ε; 0: 1 for fgsm, 1.25 for fgsm-rs, 2.5 / k for pgd and trades"""
     beta: float = 6.0
     """β of trades"""
@@ -80,7 +80,7 @@ class Config:
 
     def __post_init__(self) -> None:
         Ball(self.epsilon, self.norm)
-        check_ranges(self, steps=(1, inf), step=(0, inf), beta=(0, inf), batch=(1, inf), learning_rate=(0, inf))
+        check_ranges(self, climbs=(1, inf), stride=(0, inf), beta=(0, inf), batch=(1, inf), learning_rate=(0, inf))
         check_ranges(self, width=(1, inf), attack_steps=(1, inf), restarts=(1, inf))
 
     @property
@@ -91,15 +91,15 @@ class Config:
     @property
     def turns(self) -> int:
         """How often the attacker climbs in a round."""
-        return self.steps if self.method in ("pgd", "trades") else 1
+        return self.climbs if self.method in ("pgd", "trades") else 1
 
     @property
     def alpha(self) -> float:
         """α."""
         if self.method in ("natural", "noise"):
             return 0.0
-        usual = {"fgsm": 1.0, "fgsm-rs": 1.25}.get(self.method, 2.5 / self.steps)
-        return (self.step or usual) * self.epsilon
+        usual = {"fgsm": 1.0, "fgsm-rs": 1.25}.get(self.method, 2.5 / self.climbs)
+        return (self.stride or usual) * self.epsilon
 
 
 class Dealt(NamedTuple):
@@ -346,11 +346,11 @@ PRESETS = {
     ),
     "mnist-pgd": Preset(
         "MNIST, ε = 0.3: many steps",
-        dataclasses.replace(MNIST, method="pgd", steps=20),
+        dataclasses.replace(MNIST, method="pgd", climbs=20),
         published=Published("0.893", "Madry et al., ICLR 2018: PGD-100×20, a larger network"),
     ),
     "mnist-trades": Preset(
-        "MNIST, ε = 0.3: clean and attacked apart", dataclasses.replace(MNIST, method="trades", steps=10)
+        "MNIST, ε = 0.3: clean and attacked apart", dataclasses.replace(MNIST, method="trades", climbs=10)
     ),
     "mnist-fgsm": Preset(
         "the one that fails: its gradients are masked, and the alarm says so", dataclasses.replace(MNIST, method="fgsm")
