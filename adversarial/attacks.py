@@ -3,13 +3,16 @@
 An attack moves x inside a ball ‖δ‖ ≤ ε, and x + δ stays an image, in [0, 1]. With L the cross-entropy of the logits
 (or, towards a target class, minus that of the target) and Π the projection onto ball and image:
 
+    noise       δ uniform in the ball: the baseline
     fgsm        δ = Π(ε sign ∇L(x))                                                Goodfellow et al., ICLR 2015
     fgsm-rs     δ₀ uniform in the ball, δ = Π(δ₀ + α sign ∇L(x + δ₀)), α = 1.25 ε  Wong et al., ICLR 2020
     r+fgsm      δ₀ = ε/2 sign of a normal draw, δ = Π(δ₀ + ε/2 sign ∇L(x + δ₀))    Tramèr et al., ICLR 2018
-    pgd         δ ← Π(δ + α sign ∇L(x + δ)), many steps and restarts; the best
-                point counts                                                       Madry et al., ICLR 2018
+    climb       δ ← Π(δ + α sign ∇L(x + δ)) from random points, many steps and
+                restarts; the best point on the way counts                         Madry et al., ICLR 2018
+    pgd         fgsm, then climb: never weaker than fgsm on any image
     random      the best of many random corners of the ball, without a gradient
-    square      random squares are changed, and stay where they help; no gradient  after Andriushchenko et al., 2020
+    square      squares are changed at random, and stay where they help; only
+                the logits are asked for                                           after Andriushchenko et al., 2020
     universal   one δ for all inputs, by gradient steps over batches               after Moosavi-Dezfooli et al., 2017
 
 In the Euclidean ball the sign is replaced by the gradient's direction. Against another model than it was made for, an
@@ -20,16 +23,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from sparring.adversarial.game import grad
 from sparring.envs.errors import BadInputError, check_ranges
 
 Norm = Literal["linf", "l2"]
+Name = Literal["noise", "fgsm", "fgsm-rs", "r+fgsm", "climb", "pgd", "random", "square"]
 SMALL = 1e-12
+FINEST = 0.01  # of ε: steps that are not told are no smaller
+
+
+# ---------------------------------------------------------------------------------------------- where an attack may go
 
 
 @dataclass(frozen=True)
@@ -42,21 +52,24 @@ class Ball:
     def __post_init__(self) -> None:
         if self.norm not in ("linf", "l2"):
             raise BadInputError(f"norm is {self.norm!r}; it can be linf or l2")
-        most = 1.0 if self.norm == "linf" else 1e6
-        check_ranges(self, epsilon=(0, most))
+        check_ranges(self, epsilon=(0, 1 if self.norm == "linf" else inf))  # a pixel's range is 1
 
     def project(self, delta: Tensor, x: Tensor) -> Tensor:
         """The nearest δ [B, …] of the ball whose x + δ is an image; in the Euclidean ball, nearly the nearest.
 
-        The image's range is a box around x, so that cutting to it last never leaves the ball.
+        Both hold to the last bit for the largest change, and up to rounding for the Euclidean length: 0 lies in the
+        image's range, so that cutting to it makes nothing longer.
         """
         if self.norm == "linf":
-            delta = delta.clamp(-self.epsilon, self.epsilon)
-        else:
-            norms = norms_of(delta)
-            delta = delta * (self.epsilon / norms.clamp(min=SMALL)).clamp(max=1)
-        inside: Tensor = (x + delta).clamp(0, 1) - x
-        return inside
+            return delta.clamp(-x.clamp(max=self.epsilon), (1 - x).clamp(max=self.epsilon))
+        return self.shortened(delta).clamp(-x, 1 - x)
+
+    def shortened(self, delta: Tensor) -> Tensor:
+        """The nearest δ [B, …] of the ball, whatever the image."""
+        if self.norm == "linf":
+            return delta.clamp(-self.epsilon, self.epsilon)
+        share: Tensor = (self.epsilon / norms_of(delta).clamp(min=SMALL)).clamp(max=1)
+        return delta * share
 
     def direction(self, gradient: Tensor) -> Tensor:
         """The steepest way of length 1 in the ball's norm."""
@@ -68,73 +81,115 @@ class Ball:
         if self.norm == "linf":
             delta = (2 * torch.rand(x.shape, generator=dice, device=x.device) - 1) * self.epsilon
         else:
-            delta = self.direction(torch.randn(x.shape, generator=dice, device=x.device))
             radius = torch.rand(len(x), generator=dice, device=x.device) ** (1 / x[0].numel())
-            delta = delta * self.epsilon * radius.view(-1, *[1] * (x.dim() - 1))
+            delta = self.corner(x, dice) * radius.view(-1, *[1] * (x.dim() - 1))
         return self.project(delta, x)
+
+    def corner(self, x: Tensor, dice: torch.Generator) -> Tensor:
+        """A random δ as long as the ball allows: one of its corners, or a point of the sphere."""
+        return self.epsilon * self.direction(torch.randn(x.shape, generator=dice, device=x.device))
 
 
 def norms_of(some: Tensor) -> Tensor:
     """Euclidean norms [B, 1, …]."""
-    return torch.linalg.vector_norm(some.flatten(1), dim=1).view(-1, *[1] * (some.dim() - 1))
+    norms: Tensor = torch.linalg.vector_norm(some.flatten(1), dim=1)
+    return norms.view(-1, *[1] * (some.dim() - 1))
 
 
 def check(model: nn.Module, x: Tensor, y: Tensor) -> None:
     """Refuse what cannot be attacked soundly.
 
     Raises:
-        BadInputError: the model is in training mode, or x are no images in [0, 1] with labels [B].
+        BadInputError: the model or a part of it is in training mode, or x are no images in [0, 1] with labels [B].
     """
-    if model.training:
+    training = [name or "the model" for name, part in model.named_modules() if part.training]
+    if training:
         raise BadInputError(
-            "the model is in training mode, where it answers otherwise than when it is used; call .eval()"
+            f"{training[0]} is in training mode, where it answers otherwise than when it is used; call .eval()"
         )
     if len(x) != len(y):
         raise BadInputError(f"there are {len(x)} images and {len(y)} labels; each image has one")
-    if not torch.isfinite(x).all():
-        raise BadInputError(f"{int((~torch.isfinite(x)).sum())} pixels of {x.numel()} are not finite")
+    odd = int((~torch.isfinite(x)).sum())
+    if odd:
+        raise BadInputError(f"{odd} of {x.numel()} pixels are not finite; mend these images, or leave them out")
     low, high = float(x.min()), float(x.max())
     if low < 0 or high > 1:
-        raise BadInputError(f"pixels lie between {low:g} and {high:g}; attacks take images in [0, 1]")
+        raise BadInputError(
+            f"pixels lie between {low:g} and {high:g}; attacks take images in [0, 1]: scale them, and let the model "
+            "normalise"
+        )
 
 
-def losses(model: nn.Module, x: Tensor, y: Tensor, target: Tensor | None) -> Tensor:
-    """What an attack raises [B]: from logits, never from a softmax that may have saturated."""
-    logits = model(x)
-    return (
-        cross_entropy(logits, y, reduction="none")
-        if target is None
-        else -cross_entropy(logits, target, reduction="none")
-    )
+# ---------------------------------------------------------------------------------------------- what an attack raises
+
+
+def rise(logits: Tensor, y: Tensor, target: Tensor | None) -> Tensor:
+    """L [B]: from logits, never from a softmax that may have saturated."""
+    if target is not None:
+        return -cross_entropy(logits, target, reduction="none")
+    return cross_entropy(logits, y, reduction="none")
+
+
+def looked(model: nn.Module, x: Tensor, y: Tensor, target: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Logits [B, K] and ∇ₓL [B, …], of one pass; a slope of 0 where the model has none."""
+    x = x.detach().requires_grad_()
+    with torch.enable_grad():
+        logits = model(x)
+        [slope] = grad(rise(logits, y, target).sum(), [x])
+    return logits.detach(), slope
 
 
 def slope(model: nn.Module, x: Tensor, y: Tensor, target: Tensor | None = None) -> Tensor:
     """∇ₓL [B, …]."""
-    x = x.detach().requires_grad_()
-    with torch.enable_grad():
-        (found,) = torch.autograd.grad(losses(model, x, y, target).sum(), [x])
-    return found
+    return looked(model, x, y, target)[1]
 
 
 @torch.no_grad()
+def logits_of(model: nn.Module, x: Tensor) -> Tensor:
+    """Logits [B, K]."""
+    logits: Tensor = model(x)
+    return logits
+
+
 def reads(model: nn.Module, x: Tensor) -> Tensor:
     """The classes [B] that a model sees."""
-    logits: Tensor = model(x)
-    return logits.argmax(1)
+    return logits_of(model, x).argmax(1)
+
+
+class Best:
+    """The worst δ so far for every image [B, …]: one that is misread beats one that is not, then the higher L."""
+
+    def __init__(self, x: Tensor, y: Tensor, target: Tensor | None) -> None:
+        self.y, self.target = y, target
+        self.delta = torch.zeros_like(x)
+        self.loss = torch.full((len(x),), -inf, device=x.device)
+        self.done = torch.zeros(len(x), dtype=torch.bool, device=x.device)
+
+    def take(self, rows: Tensor, delta: Tensor, logits: Tensor) -> None:
+        """Look at other δ [R, …] of the images `rows` [R], and keep those that are worse for the model."""
+        target = None if self.target is None else self.target[rows]
+        loss, read = rise(logits, self.y[rows], target), logits.argmax(1)
+        done = read != self.y[rows] if target is None else read == target
+        better = (done & ~self.done[rows]) | ((done == self.done[rows]) & (loss > self.loss[rows]))
+        kept = rows[better]
+        self.delta[kept], self.loss[kept], self.done[kept] = delta[better], loss[better], done[better]
+
+
+# ---------------------------------------------------------------------------------------------- the attacks
 
 
 @dataclass(frozen=True)
 class Attack:
     """Settings of an attack; calling it attacks."""
 
-    name: Literal["fgsm", "fgsm-rs", "r+fgsm", "pgd", "random", "square"] = "pgd"
+    name: Name = "pgd"
     ball: Ball = Ball(0.3)
     steps: int = 40
-    """of pgd; tries of random and square"""
+    """of climb and pgd; tries of random and square"""
     step: float = 0.0
-    """α in units of ε; 0: 1.25 for fgsm-rs, 2.5 / steps for pgd"""
+    """α in units of ε; 0: 1.25 for fgsm-rs, 2.5 / steps for climb and pgd"""
     restarts: int = 1
-    """beginnings of pgd, each from a random point"""
+    """beginnings of climb and pgd, each from a random point"""
 
     def __post_init__(self) -> None:
         check_ranges(self, steps=(1, 10**6), step=(0, 1e3), restarts=(1, 10**4))
@@ -148,18 +203,21 @@ class Attack:
             BadInputError: see `check`.
         """
         check(model, x, y)
-        if self.ball.epsilon == 0:
-            return x.clone()
         return x + WAYS[self.name](self, model, x, y, dice, target)
 
     @property
     def alpha(self) -> float:
         """α."""
-        usual = {"fgsm-rs": 1.25, "pgd": max(2.5 / self.steps, 0.01)}.get(self.name, 1.0)
-        return (self.step or usual) * self.ball.epsilon
+        usual = {"fgsm-rs": 1.25, "climb": max(2.5 / self.steps, FINEST), "pgd": max(2.5 / self.steps, FINEST)}
+        return (self.step or usual.get(self.name, 1.0)) * self.ball.epsilon
 
 
 Way = Callable[[Attack, nn.Module, Tensor, Tensor, torch.Generator, Tensor | None], Tensor]
+
+
+def noise(a: Attack, model: nn.Module, x: Tensor, y: Tensor, dice: torch.Generator, t: Tensor | None) -> Tensor:
+    """Anywhere in the ball."""
+    return a.ball.anywhere(x, dice)
 
 
 def one_step(a: Attack, model: nn.Module, x: Tensor, y: Tensor, start: Tensor, size: float, t: Tensor | None) -> Tensor:
@@ -179,89 +237,83 @@ def fgsm_rs(a: Attack, model: nn.Module, x: Tensor, y: Tensor, dice: torch.Gener
 
 def r_fgsm(a: Attack, model: nn.Module, x: Tensor, y: Tensor, dice: torch.Generator, t: Tensor | None) -> Tensor:
     """Half the way at random."""
-    noise = torch.randn(x.shape, generator=dice, device=x.device)
-    start = a.ball.project(a.ball.epsilon / 2 * a.ball.direction(noise), x)
+    start = a.ball.project(a.ball.corner(x, dice) / 2, x)
     return one_step(a, model, x, y, start, a.ball.epsilon / 2, t)
 
 
-class Best:
-    """The worst point so far, for every image: one that is misread beats one that is not, then the higher loss."""
-
-    def __init__(self, model: nn.Module, x: Tensor, y: Tensor, target: Tensor | None) -> None:
-        self.model, self.x, self.y, self.target = model, x, y, target
-        self.delta = torch.zeros_like(x)
-        self.loss, self.done = self._judged(self.delta)
-
-    @torch.no_grad()
-    def _judged(self, delta: Tensor) -> tuple[Tensor, Tensor]:
-        logits = self.model(self.x + delta)
-        wanted = self.y if self.target is None else self.target
-        loss = cross_entropy(logits, wanted, reduction="none") * (1 if self.target is None else -1)
-        hit = logits.argmax(1) != self.y if self.target is None else logits.argmax(1) == self.target
-        return loss, hit
-
-    def take(self, delta: Tensor) -> None:
-        """Look at other points [B, …], and keep those that are worse for the model."""
-        loss, done = self._judged(delta)
-        better = (done & ~self.done) | ((done == self.done) & (loss > self.loss))
-        self.delta = torch.where(better.view(-1, *[1] * (delta.dim() - 1)), delta, self.delta)
-        self.loss, self.done = torch.where(better, loss, self.loss), self.done | done
-
-
-def pgd(a: Attack, model: nn.Module, x: Tensor, y: Tensor, dice: torch.Generator, t: Tensor | None) -> Tensor:
-    """FGSM, then many steps from random points, for the images that are still read rightly."""
-    best = Best(model, x, y, t)
-    best.take(fgsm(a, model, x, y, dice, t))
-    for _ in range(a.restarts):
-        rows = torch.nonzero(~best.done)[:, 0]
-        if not len(rows):
-            break
-        some, labels, wanted = x[rows], y[rows], None if t is None else t[rows]
-        found = Best(model, some, labels, wanted)
-        delta = a.ball.anywhere(some, dice)
-        for _ in range(a.steps):
-            delta = one_step(a, model, some, labels, delta, a.alpha, wanted)
-            found.take(delta)
-        whole = best.delta.clone()
-        whole[rows] = found.delta
-        best.take(whole)
+def climb(a: Attack, model: nn.Module, x: Tensor, y: Tensor, dice: torch.Generator, t: Tensor | None) -> Tensor:
+    """Many steps from random points."""
+    best = Best(x, y, t)
+    climbed(a, model, x, best, dice)
     return best.delta
 
 
+def pgd(a: Attack, model: nn.Module, x: Tensor, y: Tensor, dice: torch.Generator, t: Tensor | None) -> Tensor:
+    """The best of one step and of many."""
+    best = Best(x, y, t)
+    at_once = fgsm(a, model, x, y, dice, t)
+    best.take(torch.arange(len(x), device=x.device), at_once, logits_of(model, x + at_once))
+    climbed(a, model, x, best, dice)
+    return best.delta
+
+
+def climbed(a: Attack, model: nn.Module, x: Tensor, best: Best, dice: torch.Generator) -> None:
+    """Climb from random points, all images first, then again with those that are still read rightly."""
+    rows = torch.arange(len(x), device=x.device)
+    for _ in range(a.restarts):
+        some, y, target = x[rows], best.y[rows], None if best.target is None else best.target[rows]
+        delta = a.ball.anywhere(some, dice)
+        for _ in range(a.steps):
+            logits, up = looked(model, some + delta, y, target)
+            best.take(rows, delta, logits)
+            delta = a.ball.project(delta + a.alpha * a.ball.direction(up), some)
+        best.take(rows, delta, logits_of(model, some + delta))
+        rows = torch.nonzero(~best.done)[:, 0]
+        if not len(rows):
+            return
+
+
 def at_random(a: Attack, model: nn.Module, x: Tensor, y: Tensor, dice: torch.Generator, t: Tensor | None) -> Tensor:
-    """The worst of many random corners of the ball."""
-    best = Best(model, x, y, t)
+    """The worst of many corners."""
+    best, rows = Best(x, y, t), torch.arange(len(x), device=x.device)
     for _ in range(a.steps):
-        noise = torch.randn(x.shape, generator=dice, device=x.device)
-        best.take(a.ball.project(a.ball.epsilon * a.ball.direction(noise), x))
+        delta = a.ball.project(a.ball.corner(x, dice), x)
+        best.take(rows, delta, logits_of(model, x + delta))
     return best.delta
 
 
 def square(a: Attack, model: nn.Module, x: Tensor, y: Tensor, dice: torch.Generator, t: Tensor | None) -> Tensor:
-    """Begin with stripes; a square of random size, place and sign in every channel stays if it helps.
+    """Begin with stripes; a square of a place and sign for every channel stays if it helps, and squares get smaller.
 
-    For the maximum norm; in the Euclidean ball it is projected.
+    For the largest change of a pixel; in the Euclidean ball what comes of it is projected.
     """
-    best = Best(model, x, y, t)
+    best, rows = Best(x, y, t), torch.arange(len(x), device=x.device)
     _, channels, height, width = x.shape
-    stripes = torch.randint(2, (len(x), channels, 1, width), generator=dice, device=x.device) * 2.0 - 1
-    best.take(a.ball.project(a.ball.epsilon * stripes.expand_as(x), x))
+
+    def signs(*sides: int) -> Tensor:
+        return a.ball.epsilon * (torch.randint(2, sides, generator=dice, device=x.device) * 2.0 - 1)
+
+    def place(room: int) -> int:
+        return int(torch.randint(room + 1, (1,), generator=dice, device=x.device))
+
+    delta = signs(len(x), channels, 1, width).expand_as(x)
     for step in range(a.steps):
+        delta = a.ball.project(delta, x)
+        best.take(rows, delta, logits_of(model, x + delta))
         share = 0.5 * (1 - step / a.steps) ** 2 + 0.01
         side = max(1, min(round((share * height * width) ** 0.5), height, width))
-        top = int(torch.randint(height - side + 1, (1,), generator=dice, device=x.device))
-        left = int(torch.randint(width - side + 1, (1,), generator=dice, device=x.device))
-        signs = torch.randint(2, (len(x), channels, 1, 1), generator=dice, device=x.device) * 2.0 - 1
+        top, left = place(height - side), place(width - side)
         delta = best.delta.clone()
-        delta[:, :, top : top + side, left : left + side] = a.ball.epsilon * signs
-        best.take(a.ball.project(delta, x))
+        delta[:, :, top : top + side, left : left + side] = signs(len(x), channels, 1, 1)
     return best.delta
 
 
 WAYS: dict[str, Way] = {
+    "noise": noise,
     "fgsm": fgsm,
     "fgsm-rs": fgsm_rs,
     "r+fgsm": r_fgsm,
+    "climb": climb,
     "pgd": pgd,
     "random": at_random,
     "square": square,
@@ -271,16 +323,15 @@ WAYS: dict[str, Way] = {
 def universal(
     model: nn.Module, x: Tensor, y: Tensor, ball: Ball, *, steps: int, batch: int, dice: torch.Generator
 ) -> Tensor:
-    """One δ [1, …] for all images, by steps of ε / 10 along the gradient of batches' mean loss."""
+    """One δ [1, …] for all images, by steps of ε / 10 along the gradient of batches' mean loss.
+
+    Raises:
+        BadInputError: see `check`.
+    """
     check(model, x, y)
     delta = torch.zeros_like(x[:1])
     for _ in range(steps):
         rows = torch.randint(len(x), (batch,), generator=dice, device=x.device)
-        up = slope(model, (x[rows] + delta).clamp(0, 1), y[rows]).mean(0, keepdim=True)
-        delta = delta + ball.epsilon / 10 * ball.direction(up)
-        delta = (
-            delta.clamp(-ball.epsilon, ball.epsilon)
-            if ball.norm == "linf"
-            else delta * min(1.0, ball.epsilon / max(float(delta.norm()), SMALL))
-        )
+        up = slope(model, (x[rows] + delta).clamp(0, 1), y[rows]).sum(0, keepdim=True)
+        delta = ball.shortened(delta + ball.epsilon / 10 * ball.direction(up))
     return delta

@@ -12,14 +12,19 @@ source's labels, and f makes the two domains look alike to a critic d that tries
     mmd, coral    A measures how far the domains' features lie apart, without a critic: kernel means (Gretton et al.,
                   2012), covariances (Sun & Saenko, 2016)
     source-only   A = 0, the floor          train-on-target   with the target's labels, the ceiling
+    transfer      first the source, then the target's labels, keeping `copied` of the layers learned first, `frozen` or
+                  not, while the others begin anew                             Yosinski et al., NeurIPS 2014
+                  (all of them and not frozen: fine-tuning)
 
-λ scales what goes into the extractor and nothing else; with the rule `ramp`, at the share q of the training,
+λ scales what goes into the extractor and nothing else (cdan's classes count as given); with the rule `ramp`, at the
+share q of the training,
 
     λ(q) = λ (2 / (1 + e^(−10 q)) − 1)                        η(q) = η / (1 + 10 q)^0.75
 
 (ibid., section 5.2.2). How well a domain is hidden is not what the critic says, who is part of the game: fresh probes
 on frozen features do, as proxy A-distance 2 (1 − 2 ε), with ε their error on features that they have not seen. No label
-of the target serves any choice; the last checkpoint counts.
+of the target serves any choice; the last checkpoint counts. What can be known without them is told for every
+evaluation: the source's accuracy, the entropy of what is said of the target, the A-distance.
 """
 
 from __future__ import annotations
@@ -29,14 +34,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import exp, inf
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, instance_norm
 
-from sparring.adversarial import domains, dynamics, probes
+from sparring.adversarial import data, domains, dynamics, probes
+from sparring.adversarial.alarm import Subject
+from sparring.adversarial.attacks import Attack, Ball
+from sparring.adversarial.data import Labelled
 from sparring.adversarial.domains import Domain
 from sparring.adversarial.game import Game
 from sparring.adversarial.play import Play, Schedule, Table
@@ -45,8 +54,10 @@ from sparring.agents.protocol import Evaluation, Experiment, Judge, Preset, Publ
 from sparring.envs.errors import BadInputError, check_ranges
 from sparring.envs.worlds import Array
 
-Method = Literal["dann", "cdan", "adda", "mmd", "coral", "source-only", "train-on-target"]
+Method = Literal["dann", "cdan", "adda", "mmd", "coral", "source-only", "train-on-target", "transfer"]
 CRITICAL = ("dann", "cdan", "adda")  # the methods that have a critic
+TAUGHT = ("train-on-target", "transfer")  # those that look at the target's labels
+LAYERS = 5  # of the learner that have weights
 SHOWN = 200  # images of a domain in a sheet
 AT_A_TIME = 2_000
 
@@ -84,12 +95,30 @@ class Config:
     """η"""
     rate_rule: Literal["inverse", "constant"] = "inverse"
     """η(q)"""
+    labelled: int = 0
+    """images of the target whose labels train-on-target and transfer know; 0: all"""
+    copied: int = LAYERS
+    """k of transfer: layers that keep, in the second half, what they learned from the source in the first"""
+    frozen: bool = False
+    """let those layers learn no more"""
 
     def __post_init__(self) -> None:
         check_ranges(self, batch=(2, inf), weight=(0, inf), learning_rate=(0, inf))
+        check_ranges(self, labelled=(0, inf), copied=(0, LAYERS))
         if self.source == self.target:
             raise BadInputError(f"source and target are both {self.source}; there is nothing to adapt to")
+        if self.photos and "mnistm" not in (self.source, self.target):
+            raise BadInputError(f"photos are for mnistm; {self.source} and {self.target} are made without")
+        if self.labelled and self.method not in TAUGHT:
+            raise BadInputError(f"labelled is {self.labelled}, and {self.method} sees no label of the target; leave it")
+        if self.method == "transfer" and self.batch_norm:
+            raise BadInputError("transfer goes without batch norm, whose moments would be those of both domains")
         dynamics.named(self.dynamics)
+
+    @property
+    def data(self) -> str:
+        """What it learns from, in a word."""
+        return f"{self.source}-to-{self.target}"
 
 
 class Pair(NamedTuple):
@@ -151,6 +180,25 @@ class Learner(nn.Module):
         features = self.extract(images)
         return features, self.predict(features)
 
+    def weights_of(self, layers: slice) -> dict[str, Tensor]:
+        """The weights of some of the `LAYERS`, by name."""
+        own = [name for name, part in self.named_modules() if isinstance(part, nn.Conv2d | nn.Linear)]
+        chosen = own[layers]
+        return {name: w for name, w in self.named_parameters() if name.rpartition(".")[0] in chosen}
+
+
+class Predictor(nn.Module):
+    """A learner of which nothing but its logits is asked."""
+
+    def __init__(self, of: nn.Module) -> None:
+        super().__init__()
+        self.of = of
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits [B, K]."""
+        logits: Tensor = self.of(images)[1]
+        return logits
+
 
 # ---------------------------------------------------------------------------------------------- the game
 
@@ -163,11 +211,26 @@ class Adaptation(Game[Pair]):
         self.config = config
         self.whole = config.schedule.steps
         self.begun = nn.Buffer(torch.zeros((), dtype=torch.int64))  # rounds: λ's clock, which a checkpoint holds
+        self.anew = {
+            name: w.detach().clone() for name, w in self.learner.weights_of(slice(config.copied, None)).items()
+        }
+
+    @property
+    def learner(self) -> Learner:
+        """The first player."""
+        learner = self.players["learner"]
+        assert isinstance(learner, Learner)
+        return learner
 
     def begin(self, batch: Pair) -> Sequence[str]:
-        """Time goes on; nobody is born anew."""
+        """Time goes on; at half of it a transfer begins anew, with the layers that are not copied."""
         self.begun.add_(1)
-        return ()
+        if self.config.method != "transfer" or int(self.begun) != self.whole // 2 + 1:
+            return ()
+        with torch.no_grad():
+            for name, weight in self.learner.weights_of(slice(self.config.copied, None)).items():
+                weight.copy_(self.anew[name])
+        return ("learner",)
 
     @property
     def weight(self) -> float:
@@ -180,11 +243,14 @@ class Adaptation(Game[Pair]):
     def loss(self, player: str, batch: Pair) -> Tensor:
         """As this module's equations say."""
         method, count = self.config.method, len(batch.source)
-        if method == "train-on-target":
-            return cross_entropy(self.players["learner"](batch.target)[1], batch.target_labels)
-        if method == "source-only":
-            return cross_entropy(self.players["learner"](batch.source)[1], batch.labels)
-        features, logits = self.players["learner"](torch.cat([batch.source, batch.target]))
+        in_first_half = int(self.begun) <= self.whole // 2
+        if method == "source-only" or (method == "transfer" and in_first_half):
+            return cross_entropy(self.learner(batch.source)[1], batch.labels)
+        if method in TAUGHT:
+            still = self.learner.weights_of(slice(self.config.copied)) if self.config.frozen else {}
+            held = {name: weight.detach() for name, weight in still.items()}
+            return cross_entropy(functional_call(self.learner, held, (batch.target,))[1], batch.target_labels)
+        features, logits = self.learner(torch.cat([batch.source, batch.target]))
         if player == "critic":
             return self.told_apart(features, logits)
         label_loss = cross_entropy(logits[:count], batch.labels)
@@ -194,7 +260,7 @@ class Adaptation(Game[Pair]):
         """L_d, or with the domains' names exchanged."""
         seen = features
         if self.config.method == "cdan":
-            seen = (logits.softmax(1)[:, :, None] * features[:, None]).flatten(1)
+            seen = (logits.detach().softmax(1)[:, :, None] * features[:, None]).flatten(1)
         told = self.players["critic"](seen)[:, 0]
         from_source = torch.zeros_like(told)
         from_source[: len(told) // 2] = 1
@@ -213,9 +279,11 @@ class Adaptation(Game[Pair]):
 
 
 def kernel_distance(x: Tensor, y: Tensor, scales: Sequence[float] = (0.25, 0.5, 1.0, 2.0, 4.0)) -> Tensor:
-    """Squared maximum mean discrepancy [] of x and y [B, F] under Gaussian kernels around the mean distance."""
+    """Squared maximum mean discrepancy [] of x and y [B, F]: the mean over kernels exp(−‖a − b‖² / s w²) of all scales
+    s, with w² the mean squared distance of all of them."""
     both = torch.cat([x, y])
-    squares = torch.cdist(both, both).square()
+    lengths = both.square().sum(1)
+    squares = (lengths[:, None] + lengths - 2 * both @ both.T).clamp(min=0)
     width = squares.detach().mean().clamp(min=1e-12)
     kernel = torch.stack([(-squares / (scale * width)).exp() for scale in scales]).mean(0)
     sign = torch.cat([torch.ones(len(x)), -torch.ones(len(y))]).to(x)
@@ -242,14 +310,26 @@ def players_of(config: Config, source: Domain, target: Domain, seed: int) -> dic
 
 
 def dealer(config: Config, source: Domain, target: Domain) -> Callable[[torch.Generator, int], Sequence[Pair]]:
-    """Deals pairs of batches."""
+    """Deals pairs of batches; of the target only what is `labelled`, where that is told."""
+    known = Labelled(*(part[: config.labelled or None] for part in target.train))
 
     def deal(dice: torch.Generator, count: int) -> Sequence[Pair]:
-        ours, theirs = (domains.drawn(domain.train, dice, config.batch * count) for domain in (source, target))
+        ours, theirs = (data.drawn(images, dice, config.batch * count) for images in (source.train, known))
         parts = (torch.split(part, config.batch) for part in (*ours, *theirs))
         return [Pair(*some) for some in zip(*parts, strict=True)]
 
     return deal
+
+
+def both_domains(config: Config) -> tuple[Domain, Domain]:
+    """Source and target.
+
+    Raises:
+        BadInputError: files are missing or damaged, or the domains do not fit each other.
+    """
+    source, target = (domains.load(name, config.data_dir, config.photos) for name in (config.source, config.target))
+    domains.check_alike(source, target)
+    return source, target
 
 
 def experiment(config: Config, *, seed: int, device: str) -> Experiment:
@@ -258,25 +338,26 @@ def experiment(config: Config, *, seed: int, device: str) -> Experiment:
     Raises:
         BadInputError: they are not, they do not fit each other, or the dynamics cannot move this game.
     """
-    source, target = (domains.load(name, config.data_dir, config.photos) for name in (config.source, config.target))
-    domains.check_alike(source, target)
+    source, target = both_domains(config)
     first = int(np.random.SeedSequence(seed).generate_state(1)[0])
     game = Adaptation(config, players_of(config, source, target, first)).to(device)
     moves = dynamics.named(config.dynamics)
-    updates = config.schedule.updates
-
-    def paper_rate(begun: int) -> float:
-        return float((1 + 10 * begun / updates) ** -0.75)
-
     play = Play(
         game,
         moves,
         {name: optimiser_of(config, player) for name, player in game.players.items()},
-        rates=dict.fromkeys(game.players, paper_rate) if config.rate_rule == "inverse" else None,
+        rates=dict.fromkeys(game.players, falling_as(config.schedule.updates))
+        if config.rate_rule == "inverse"
+        else None,
     )
     deal = dealer(config, source, target)
     table = Table(deal, rounds=config.schedule.rounds, batches=moves.batches, device=device)
     return Experiment(play, table, judge(config, source, target, seed))
+
+
+def falling_as(updates: int) -> Callable[[int], float]:
+    """η(q) / η, update by update."""
+    return lambda begun: float((1 + 10 * begun / updates) ** -0.75)
 
 
 def optimiser_of(config: Config, player: nn.Module) -> torch.optim.Optimizer:
@@ -284,6 +365,12 @@ def optimiser_of(config: Config, player: nn.Module) -> torch.optim.Optimizer:
     if config.optimiser == "adam":
         return torch.optim.Adam(player.parameters(), lr=config.learning_rate, fused=True)
     return torch.optim.SGD(player.parameters(), lr=config.learning_rate, momentum=0.9)
+
+
+def subject(config: Config, play: Play[Any]) -> Subject:
+    """The learner as it is attacked: on the target, which it was to stand."""
+    _, target = both_domains(config)
+    return Subject(Predictor(play.game.players["learner"]), target, Attack("pgd", Ball(0.1)))
 
 
 def judge(config: Config, source: Domain, target: Domain, seed: int) -> Judge:
@@ -298,17 +385,29 @@ def judge(config: Config, source: Domain, target: Domain, seed: int) -> Judge:
             sheet = sheet_of(config, play, source, target, found)
         finally:
             learner.train(before)
-        protocol = {
-            "name": f"{config.source} → {config.target}",
-            "method": config.method,
-            "samples": min(config.schedule.samples, len(target.test.x)),
-            "seeds": [seed, seed],
-            "checkpoint": "last",
-            "target labels": "ceiling: learned from" if config.method == "train-on-target" else "only judged by",
-        }
-        return Evaluation(found, protocol, [], [sheet])
+        return Evaluation(found, protocol_of(config, len(target.test.x), seed), [], [sheet])
 
     return evaluation
+
+
+def protocol_of(config: Config, held_out: int, seed: int) -> dict[str, Any]:
+    """All that two numbers must have in common to be compared."""
+    labels = "only judged by"
+    if config.method in TAUGHT:
+        labels = f"{config.labelled or 'all'} learned from"
+    return {
+        "name": config.data,
+        "method": config.method,
+        "normalisation": config.normalisation,
+        "batch norm": "over both domains" if config.batch_norm else "none",
+        "optimiser": f"{config.optimiser} {config.learning_rate:g} {config.rate_rule}",
+        "λ": f"{config.weight:g} {config.weight_rule}",
+        "steps": config.schedule.steps,
+        "samples": min(config.schedule.samples, held_out),
+        "checkpoint": "last",
+        "target labels": labels,
+        "seeds": [seed, seed],
+    }
 
 
 def judged(learner: nn.Module, source: Domain, target: Domain, count: int, seed: int, watch: Watch) -> dict[str, float]:
@@ -373,7 +472,7 @@ def images_shown(source: Domain, target: Domain) -> tuple[Tensor, Tensor]:
 
 def remake(config: Config, sheet: Sheet) -> Array:
     """Features and logits [N, F + K] of a sheet, made again from its weights and the domains' images."""
-    source, target = (domains.load(name, config.data_dir, config.photos) for name in (config.source, config.target))
+    source, target = both_domains(config)
     learner = Learner(source.shape, source.classes, torch.zeros(source.shape), config).eval()
     learner.load_state_dict(sheet.state_dict())
     before = torch.get_num_threads()
@@ -386,7 +485,7 @@ def remake(config: Config, sheet: Sheet) -> Array:
 
 def picture(config: Config, sheet: Sheet) -> Array:
     """Both domains' features in the plane, the target's confusions, and some images with what was read in them."""
-    source, target = (domains.load(name, config.data_dir, config.photos) for name in (config.source, config.target))
+    source, target = both_domains(config)
     shown, _ = images_shown(source, target)
     return probes.picture(sheet, shown, source.classes, f"{config.source} → {config.target}: {config.method}")
 
@@ -409,5 +508,10 @@ PRESETS = {
         "MNIST → USPS",
         dataclasses.replace(MNIST, target="usps"),
         published=Published("0.804 ± 0.053", "PyKale, 10 seeds"),
+    ),
+    "usps-to-mnist": Preset(
+        "USPS → MNIST",
+        dataclasses.replace(MNIST, source="usps", target="mnist"),
+        published=Published("0.730", "RevGrad in later tables"),
     ),
 }

@@ -140,9 +140,9 @@ class Stacked:
 
 
 def drawn(images: Labelled, dice: torch.Generator, count: int) -> Labelled:
-    """So many, with replacement."""
-    chosen = torch.randint(len(images.x), (count,), generator=dice, device=dice.device)
-    return Labelled(images.x.to(dice.device)[chosen], images.y.to(dice.device)[chosen])
+    """So many, with replacement, on the device of the dice."""
+    chosen = torch.randint(len(images.x), (count,), generator=dice, device=dice.device).to(images.x.device)
+    return Labelled(*(part[chosen].to(dice.device) for part in images))
 
 
 def stacked(images: Labelled, dice: torch.Generator, count: int) -> Labelled:

@@ -1,7 +1,8 @@
 """Domains: the same classes, seen otherwise. What domain adaptation learns from and is judged on.
 
 digits          scikit-learn's digits, 16×16, white on black                   ships in its wheel
-colour-digits   the same digits over its two sample photos, |photo − digit|    made here, nothing is downloaded
+colour-digits   the same digits over its two sample photos, |photo − digit|,   made here, nothing is downloaded
+                each over eight places of them where they are learned from
 mnist           28×28                                                          from a folder
 mnistm          MNIST over photos, |photo − digit| in every colour             Ganin et al., JMLR 2016, section 5.2.3
 usps            16×16 digits of the US Postal Service, enlarged to 28×28       from a folder
@@ -32,6 +33,7 @@ from sparring.envs.worlds import Array
 
 Name = Literal["digits", "colour-digits", "mnist", "mnistm", "usps"]
 SIDE = 28
+CROPS = 8  # behind each of the digits that are learned from
 PATCHES = {  # sha256 of the files in mnistm/
     "patches_train_0.webp": "35065ac54db7299857d919954b09455ddde372fbadd12ada45a2e94ff77c4695",
     "patches_train_1.webp": "e61148d8fd765ac62a2df0990e916a56f5855d8e4bbbaa7191f76f6cfd13fa26",
@@ -136,9 +138,10 @@ def colour_digits() -> Domain:
     photos = [np.asarray(photo, np.float32)[::2, ::2] / 255 for photo in load_sample_images().images]
     halves = [photo.shape[1] // 2 for photo in photos]
     plain = digits()
+    often = Labelled(*(torch.cat([part] * CROPS) for part in plain.train))
     left = [photo[:, :half] for photo, half in zip(photos, halves, strict=True)]
     right = [photo[:, half:] for photo, half in zip(photos, halves, strict=True)]
-    return Domain("colour-digits", over(plain.train, left, seed=0), over(plain.test, right, seed=1))
+    return Domain("colour-digits", over(often, left, seed=0), over(plain.test, right, seed=1))
 
 
 def over(images: Labelled, photos: Sequence[Array], seed: int) -> Labelled:
@@ -261,12 +264,6 @@ def content(path: Path, sha256: str) -> bytes:
     if got != sha256:
         raise BadInputError(f"{path} was cut or altered: its sha256 is {got}, and should be {sha256}")
     return raw
-
-
-def drawn(domain: Labelled, dice: torch.Generator, count: int) -> Labelled:
-    """So many, with replacement."""
-    chosen = torch.randint(len(domain.x), (count,), generator=dice)
-    return Labelled(domain.x[chosen], domain.y[chosen])
 
 
 def mean_of(*domains: Domain) -> Tensor:

@@ -6,20 +6,24 @@ The attacker holds δ, one for every image of the batch. In a round it begins wh
 times, each a step of length α along the steepest way in the ball's norm, and is brought back to ball and image; then
 the model moves once, against what the attacker found:
 
-    natural    nobody attacks              noise      δ is random, and nobody climbs
+    natural    nobody attacks              noise      δ is random in the ball, and nobody climbs
     fgsm       from x itself, k = 1, α = ε
     fgsm-rs    from a random point, k = 1, α = 1.25 ε                               Wong et al., ICLR 2020
     pgd        from a random point, k steps                                         Madry et al., ICLR 2018
     trades     δ climbs KL(p(x) ‖ p(x + δ)), the model minimises L(x) + β KL        Zhang et al., ICML 2019
 
 `fgsm` is here because it fails: the model learns to mask its gradients from one step, not to stand the ball. A robust
-accuracy is evidence only where nothing is masked, so that with every one goes an alarm (`alarm`).
+accuracy is evidence only where nothing is masked, so that with every one goes an alarm (`alarm`): its protocol says
+"evidence" or "not evidence".
 """
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import dataclasses
-from collections.abc import Callable, Sequence
+import functools
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from math import inf
 from typing import Any, Literal, NamedTuple
@@ -29,9 +33,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, kl_div
 
-from sparring.adversarial import alarm, data, dynamics, pictures, probes
+from sparring.adversarial import alarm, convnet, data, dynamics, pictures, probes
+from sparring.adversarial.alarm import Subject
 from sparring.adversarial.attacks import Attack, Ball, Norm, reads
-from sparring.adversarial.data import Images
+from sparring.adversarial.data import Images, Labelled
+from sparring.adversarial.domains import Domain
 from sparring.adversarial.game import Game, Point
 from sparring.adversarial.play import Play, Schedule, Table
 from sparring.adversarial.sheets import Sheet
@@ -89,17 +95,37 @@ class Config:
         return Ball(self.epsilon, self.norm)
 
     @property
+    def climbers(self) -> bool:
+        """Whether there is an attacker who climbs."""
+        return self.method not in ("natural", "noise")
+
+    @property
     def turns(self) -> int:
-        """How often the attacker climbs in a round."""
+        """How often the first player moves in a round: the attacker, if there is one."""
         return self.climbs if self.method in ("pgd", "trades") else 1
 
     @property
     def alpha(self) -> float:
         """α."""
-        if self.method in ("natural", "noise"):
-            return 0.0
         usual = {"fgsm": 1.0, "fgsm-rs": 1.25}.get(self.method, 2.5 / self.climbs)
         return (self.stride or usual) * self.epsilon
+
+    @property
+    def attack(self) -> Attack:
+        """What an evaluation attacks with."""
+        return Attack("pgd", self.ball, steps=self.attack_steps, restarts=self.restarts)
+
+
+@functools.cache
+def images_of(name: Literal["digits", "mnist", "idx"], data_dir: str) -> Domain:
+    """The images in [0, 1].
+
+    Raises:
+        BadInputError: they are not there.
+    """
+    known = data.load(name, data_dir)
+    assert isinstance(known, Images)
+    return Domain(name, *(Labelled((part.x + 1) / 2, part.y) for part in (known.train, known.held_out)))
 
 
 class Dealt(NamedTuple):
@@ -127,16 +153,18 @@ class Steepest(torch.optim.Optimizer):
 
 
 class Standing(Game[Dealt]):
-    """The attacker moves first, then the model."""
+    """The attacker moves first, if there is one who climbs; then the model."""
 
     def __init__(self, config: Config, model: nn.Module, shape: tuple[int, ...]) -> None:
-        attacker = Point(torch.zeros(config.batch, *shape))
-        super().__init__({"attacker": attacker, "model": model})
+        attacker = {"attacker": Point(torch.zeros(config.batch, *shape))} if config.climbers else {}
+        super().__init__({**attacker, "model": model})
         self.config = config
         self.images: Tensor | None = None  # of the round in progress
 
     def begin(self, batch: Dealt) -> Sequence[str]:
         """The attacker is born anew, where its method says."""
+        if not self.config.climbers:
+            return ()
         with torch.no_grad():
             self.at("attacker").copy_(batch.start)
         self.images = batch.x
@@ -151,7 +179,8 @@ class Standing(Game[Dealt]):
 
     def loss(self, player: str, batch: Dealt) -> Tensor:
         """As this module's equations say; the attacker's is a sum, so that no image's step depends on the others."""
-        model, moved = self.players["model"], batch.x + self.at("attacker")
+        model = self.players["model"]
+        moved = batch.x + (self.at("attacker") if self.config.climbers else batch.start)
         if self.config.method == "trades":
             clean, attacked = model(batch.x), model(moved)
             apart = kl_div(attacked.log_softmax(1), clean.log_softmax(1), log_target=True, reduction="sum")
@@ -163,28 +192,11 @@ class Standing(Game[Dealt]):
         return cross_entropy(model(moved), batch.y)
 
 
-def network(shape: tuple[int, ...], classes: int, width: int) -> nn.Sequential:
-    """Wong's small network for MNIST: two convolutions of stride 2 and two dense layers; 3×3 on small images."""
-    channels, side = shape[0], shape[-1]
-    kernel, padding = (4, 1) if side >= 16 else (3, 1)
-    convolutions = nn.Sequential(
-        nn.Conv2d(channels, width, kernel, stride=2, padding=padding),
-        nn.ReLU(),
-        nn.Conv2d(width, 2 * width, kernel, stride=2, padding=padding),
-        nn.ReLU(),
-        nn.Flatten(),
-    )
-    with torch.no_grad():
-        flat = convolutions(torch.zeros(1, *shape)).shape[1]
-    return nn.Sequential(*convolutions, nn.Linear(flat, 100), nn.ReLU(), nn.Linear(100, classes))
-
-
-def dealer(config: Config, images: Images) -> Callable[[torch.Generator, int], Sequence[Dealt]]:
+def dealer(config: Config, images: Labelled) -> Callable[[torch.Generator, int], Sequence[Dealt]]:
     """Deals batches, and where the attacker begins in each."""
 
     def deal(dice: torch.Generator, count: int) -> Sequence[Dealt]:
-        x, y = images.sample(dice, config.batch * count)
-        x = (x + 1) / 2
+        x, y = data.drawn(images, dice, config.batch * count)
         start = torch.zeros_like(x)
         if config.method in ("noise", "fgsm-rs", "pgd"):
             start = config.ball.anywhere(x, dice)
@@ -208,43 +220,57 @@ def experiment(config: Config, *, seed: int, device: str) -> Experiment:
     Raises:
         BadInputError: they are not.
     """
-    images = data.load(config.data, config.data_dir)
-    assert isinstance(images, Images)
+    images = images_of(config.data, config.data_dir)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(np.random.SeedSequence(seed).generate_state(1)[0]))
-        model = network(images.shape, images.classes, config.width)
+        model = convnet.network(images.shape, images.classes, config.width)
     game = Standing(config, model, images.shape).to(device)
-    optimisers = {
-        "attacker": Steepest(list(game.players["attacker"].parameters()), config.ball, config.alpha),
-        "model": torch.optim.Adam(model.parameters(), lr=config.learning_rate, fused=True),
+    optimisers: dict[str, torch.optim.Optimizer] = {
+        "model": torch.optim.Adam(model.parameters(), lr=config.learning_rate, fused=True)
     }
+    if config.climbers:
+        optimisers["attacker"] = Steepest(list(game.players["attacker"].parameters()), config.ball, config.alpha)
     moves: dynamics.Dynamics[Dealt] = dynamics.Alternating(config.turns, fresh=False)
-    play = Play(
-        game, moves, optimisers, rates={"model": there_and_back(config.schedule.updates)} if config.cyclic else {}
-    )
-    table = Table(dealer(config, images), rounds=config.schedule.rounds, batches=1, device=device)
-    return Experiment(play, table, judge(config, images, seed))
+    rates = {"model": there_and_back(config.schedule.updates)} if config.cyclic else {}
+    table = Table(dealer(config, images.train), rounds=config.schedule.rounds, batches=1, device=device)
+    return Experiment(Play(game, moves, optimisers, rates=rates), table, judge(config, images, seed))
 
 
-def judge(config: Config, images: Images, seed: int) -> Judge:
+# ---------------------------------------------------------------------------------------------- how it is judged
+
+
+def subject(config: Config, play: Play[Any]) -> Subject:
+    """The model as it is attacked."""
+    return Subject(play.game.players["model"], images_of(config.data, config.data_dir), config.attack)
+
+
+@contextlib.contextmanager
+def at_rest(model: nn.Module) -> Iterator[None]:
+    """While a model neither counts nor drops anything."""
+    before = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(before)
+
+
+def judge(config: Config, images: Domain, seed: int) -> Judge:
     """Accuracies, clean and attacked, and whether the latter are evidence."""
 
     def evaluation(play: Play[Any], /, *, watch: Watch = unwatched) -> Evaluation:
         model = play.game.players["model"]
-        before = model.training
-        model.eval()
-        for weight in model.parameters():
-            weight.requires_grad_(False)  # attacks ask for other gradients
-        try:
-            device = next(model.parameters()).device
-            x = ((images.held_out.x[: config.schedule.samples] + 1) / 2).to(device)
-            y = images.held_out.y[: config.schedule.samples].to(device)
-            found = judged(config, model, x, y, images, seed, watch)
-            sheet = sheet_of(config, play, model, x, y, found, seed)
-        finally:
-            model.train(before)
-            for weight in model.parameters():
-                weight.requires_grad_(True)
+        device = next(model.parameters()).device
+        few = slice(config.schedule.samples)
+        x, y = images.test.x[few].to(device), images.test.y[few].to(device)
+        dice = torch.Generator(device).manual_seed(seed)
+        with at_rest(model):
+            found = accuracies(config.attack, model, x, y, dice, watch)
+            some = slice(alarm.IMAGES)
+            other = convnet.twin(images).to(device)
+            checks = alarm.sounded(model, x[some], y[some], config.attack, dice, other)
+            found["alarms"] = float(sum(not check.passed for check in checks))
+            sheet = sheet_of(config, play, images, found)
         protocol = {
             "name": config.data,
             "samples": len(x),
@@ -252,42 +278,39 @@ def judge(config: Config, images: Images, seed: int) -> Judge:
             "ball": f"{config.norm} {config.epsilon:g}",
             "attack": f"PGD-{config.attack_steps}×{config.restarts}",
             "checkpoint": "last",
+            "robust accuracy": alarm.evidence(checks),
         }
         return Evaluation(found, protocol, [], [sheet])
 
     return evaluation
 
 
-def judged(
-    config: Config, model: nn.Module, x: Tensor, y: Tensor, images: Images, seed: int, watch: Watch
+def accuracies(
+    attack: Attack, model: nn.Module, x: Tensor, y: Tensor, dice: torch.Generator, watch: Watch
 ) -> dict[str, float]:
-    """The metrics, the robust accuracy first, then the clean one."""
-    dice = torch.Generator(x.device).manual_seed(seed)
-    attack = Attack("pgd", config.ball, steps=config.attack_steps, restarts=config.restarts)
+    """The robust accuracy with its interval, then the clean one."""
     right: list[Tensor] = []
-    for number, first in enumerate(range(0, len(x), AT_A_TIME)):
+    for first in range(0, len(x), AT_A_TIME):
         some, labels = x[first : first + AT_A_TIME], y[first : first + AT_A_TIME]
         right.append(reads(model, attack(model, some, labels, dice)) == labels)
-        watch(min((number + 1) * AT_A_TIME, len(x)), len(x))
+        watch(first + len(some), len(x))
     stood = torch.cat(right)
     low, high = probes.wilson(int(stood.sum()), len(stood))
-    few = slice(min(alarm.IMAGES, len(x)))
-    checks = alarm.sounded(model, x[few], y[few], attack, dice, images)
     return {
         "robust_accuracy": float(stood.double().mean()),
         "robust_accuracy_low": low,
         "robust_accuracy_high": high,
         "clean_accuracy": float((reads(model, x) == y).double().mean()),
-        "alarms": float(sum(not check.passed for check in checks)),
-        **{f"check_{check.name}": float(check.passed) for check in checks},
     }
 
 
-def sheet_of(
-    config: Config, play: Play[Any], model: nn.Module, x: Tensor, y: Tensor, found: dict[str, float], seed: int
-) -> Sheet:
+# ---------------------------------------------------------------------------------------------- what is kept and shown
+
+
+def sheet_of(config: Config, play: Play[Any], images: Domain, found: dict[str, float]) -> Sheet:
     """A few images with what the attack makes of them, and the model that was attacked."""
-    shown, labels = x[:SHOWN].cpu(), y[:SHOWN].cpu()
+    model = copy.deepcopy(play.game.players["model"]).cpu()
+    shown, labels = images.test.x[:SHOWN], images.test.y[:SHOWN]
     return Sheet(
         "robust",
         dataclasses.asdict(config),
@@ -296,15 +319,14 @@ def sheet_of(
         torch.get_num_threads(),
         shown.flatten(1).numpy(),
         labels.numpy(),
-        np.asarray(attacked(config, model.cpu(), shown, labels).numpy()),
-        {name: weight.detach().cpu().numpy().copy() for name, weight in model.state_dict().items()},
+        np.asarray(attacked(config, model, shown, labels).numpy()),
+        {name: weight.detach().numpy().copy() for name, weight in model.state_dict().items()},
     )
 
 
 def attacked(config: Config, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
     """The attack of a sheet, which rolls the same dice every time."""
-    attack = Attack("pgd", config.ball, steps=config.attack_steps)
-    return attack(model, x, y, torch.Generator().manual_seed(0))
+    return dataclasses.replace(config.attack, restarts=1)(model, x, y, torch.Generator().manual_seed(0))
 
 
 def remake(config: Config, sheet: Sheet) -> Array:
@@ -323,7 +345,7 @@ def remake(config: Config, sheet: Sheet) -> Array:
 def revived(config: Config, sheet: Sheet) -> nn.Module:
     """The model of a sheet."""
     classes = len(list(sheet.weights.values())[-1])  # the last bias
-    model = network(sheet.samples.shape[1:], classes, config.width)
+    model = convnet.network(sheet.samples.shape[1:], classes, config.width)
     model.load_state_dict(sheet.state_dict())
     return model.eval()
 
