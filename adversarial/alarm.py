@@ -34,7 +34,7 @@ from sparring.adversarial.attacks import Attack, Ball, logits_of, reads, rise, s
 from sparring.adversarial.domains import Domain
 
 IMAGES = 200  # that the checks are made on
-SLACK = 0.02  # accuracies this near are the same
+SLACK = 0.03  # accuracies of so few images that are this near are the same
 BLIND = 0.1  # share of images that may have no slope
 NOTHING_STANDS = 0.1
 QUERIES, CORNERS = 200, 20  # of the searches without gradients

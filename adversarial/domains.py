@@ -118,30 +118,37 @@ def check_alike(source: Domain, target: Domain) -> None:
 # ---------------------------------------------------------------------------------------------- without a download
 
 
+def enlarged(images: Labelled) -> Labelled:
+    """Twice as large, in three channels."""
+    x = interpolate(images.x, scale_factor=2, mode="bilinear", align_corners=False)
+    return Labelled(x.expand(-1, 3, -1, -1).contiguous(), images.y)
+
+
+def small_digits() -> tuple[Labelled, Labelled]:
+    """Scikit-learn's as they come, [N, 1, 8, 8] in [0, 1]: to learn from, and held out."""
+    known = data.digits()
+    train, test = (Labelled((part.x + 1) / 2, part.y) for part in (known.train, known.held_out))
+    return train, test
+
+
 @functools.cache
 def digits() -> Domain:
-    """Scikit-learn's, twice as large as they come."""
-
-    def enlarged(images: Labelled) -> Labelled:
-        x = interpolate((images.x + 1) / 2, scale_factor=2, mode="bilinear", align_corners=False)
-        return Labelled(x.expand(-1, 3, -1, -1).contiguous(), images.y)
-
-    known = data.digits()
-    return Domain("digits", enlarged(known.train), enlarged(known.held_out))
+    """The digits in three equal channels, twice as large as they come."""
+    return Domain("digits", *map(enlarged, small_digits()))
 
 
 @functools.cache
 def colour_digits() -> Domain:
-    """The digits over crops of scikit-learn's photos: left halves to learn from, right halves held out."""
+    """The digits over crops of scikit-learn's photos, enlarged: left halves to learn from, right halves held out."""
     from sklearn.datasets import load_sample_images
 
-    photos = [np.asarray(photo, np.float32)[::2, ::2] / 255 for photo in load_sample_images().images]
+    photos = [np.asarray(photo, np.float32) / 255 for photo in load_sample_images().images]
     halves = [photo.shape[1] // 2 for photo in photos]
-    plain = digits()
-    often = Labelled(*(torch.cat([part] * CROPS) for part in plain.train))
     left = [photo[:, :half] for photo, half in zip(photos, halves, strict=True)]
     right = [photo[:, half:] for photo, half in zip(photos, halves, strict=True)]
-    return Domain("colour-digits", over(often, left, seed=0), over(plain.test, right, seed=1))
+    train, test = small_digits()
+    often = Labelled(*(torch.cat([part] * CROPS) for part in train))
+    return Domain("colour-digits", enlarged(over(often, left, seed=0)), enlarged(over(test, right, seed=1)))
 
 
 def over(images: Labelled, photos: Sequence[Array], seed: int) -> Labelled:
