@@ -41,6 +41,8 @@ TINY = {  # where an algorithm has such a field
     "considered": 4,
     "window": 40,
     "anchor": 4,
+    "climbs": 2,
+    "attack_steps": 2,
 }
 
 
@@ -70,12 +72,13 @@ def tiny(config, env=None):
 
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
-FROM_FILES = ("mnist", "stacked-mnist", "idx")
+FROM_FILES = {"mnist", "stacked-mnist", "idx", "mnistm", "usps"}
 
 
 def needs(config):
     """The mark of a configuration whose data lie in files."""
-    missing = getattr(config, "data", "") in FROM_FILES and not (SHARED / "mnist").is_dir()
+    named = {getattr(config, field, "") for field in ("data", "source", "target")}
+    missing = named & FROM_FILES and not (SHARED / "mnist").is_dir()
     return [pytest.mark.skip(reason="MNIST is not in ../shared/data")] if missing else []
 
 
