@@ -6,6 +6,8 @@ there, the proxy A-distance is 2 (1 − 2 ε): 0 where it sees nothing, 2 where 
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -16,10 +18,14 @@ from sparring.adversarial.sheets import Sheet
 from sparring.agents.protocol import Watch, unwatched
 from sparring.envs.worlds import Array
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 MOST = 4_000  # images of a domain that probes learn from and are asked about
 STEPS, BATCH, WIDTH = 400, 256, 64
 Z95 = 1.959964  # of the normal distribution
 TILES = 40  # images shown
+COMPONENTS = 50  # of features, that t-SNE sees
 
 
 def wilson(successes: int, trials: int) -> tuple[float, float]:
@@ -69,7 +75,7 @@ def _learn(probe: nn.Module, features: Tensor, domain: Tensor, dice: torch.Gener
 
 
 def picture(sheet: Sheet, images: Tensor, classes: int, title: str) -> Array:
-    """Both domains' features in their first two principal components, the target's confusions, and some images.
+    """Both domains' features in the plane, by principal components and by t-SNE, the target's confusions, and images.
 
     The sheet's samples are features and logits [N, F + K], the source's half first; images [N, 3, H, W].
     """
@@ -78,16 +84,12 @@ def picture(sheet: Sheet, images: Tensor, classes: int, title: str) -> Array:
     half = len(sheet.samples) // 2
     features, logits = sheet.samples[:, :-classes], sheet.samples[:, -classes:]
     read, labels = logits.argmax(1), sheet.labels
-    figure = Figure(figsize=(3 * pictures.SIDE, pictures.SIDE), layout="constrained", dpi=pictures.DPI)
+    figure = Figure(figsize=(4 * pictures.SIDE, pictures.SIDE), layout="constrained", dpi=pictures.DPI)
     figure.suptitle(f"{title} · step {sheet.step:,}")
-    plane, table, tiles = figure.subplots(1, 3)
-    centred = features - features.mean(0)
-    _, _, axes = np.linalg.svd(centred, full_matrices=False)
-    at = centred @ axes[:2].T
-    for part, marker, name in ((slice(half), "o", "source"), (slice(half, None), "x", "target")):
-        plane.scatter(*at[part].T, c=labels[part], cmap="tab10", marker=marker, s=12, linewidths=0.8, label=name)
-    plane.set(title="features", xticks=[], yticks=[])
-    plane.legend(fontsize="small")
+    components, neighbours, table, tiles = figure.subplots(1, 4)
+    flat = principal(features)
+    _plane(components, flat[:, :2], labels, "features, two principal components")
+    _plane(neighbours, near(flat), labels, "the same, t-SNE")
     counts = np.zeros((classes, classes))
     np.add.at(counts, (labels[half:], read[half:]), 1)
     table.imshow(counts / counts.sum(1, keepdims=True).clip(min=1), cmap="Greys", vmin=0, vmax=1)
@@ -97,3 +99,28 @@ def picture(sheet: Sheet, images: Tensor, classes: int, title: str) -> Array:
     tiles.imshow(pictures.tiles(shown))
     tiles.set(title="source above, target below", xticks=[], yticks=[])
     return pictures.pixels(figure)
+
+
+def principal(features: Array) -> Array:
+    """Features [N, F] in the axes along which they vary most, at most `COMPONENTS` of them [N, C]."""
+    centred = features - features.mean(0)
+    _, _, axes = np.linalg.svd(centred, full_matrices=False)
+    return np.asarray(centred @ axes[:COMPONENTS].T)
+
+
+def near(features: Array) -> Array:
+    """Features [N, C] in the plane [N, 2], neighbours beside each other (van der Maaten & Hinton, 2008)."""
+    from sklearn.manifold import TSNE
+
+    return np.asarray(TSNE(init="pca", perplexity=min(30, len(features) / 4), random_state=0).fit_transform(features))
+
+
+def _plane(axes: Axes, at: Array, labels: Array, title: str) -> None:
+    """Points [N, 2], coloured by class; the source's half is discs, the target's crosses."""
+    half = len(at) // 2
+    for part, marker, name in ((slice(half), "o", "source"), (slice(half, None), "x", "target")):
+        axes.scatter(
+            at[part, 0], at[part, 1], c=labels[part], cmap="tab10", marker=marker, s=12, linewidths=0.8, label=name
+        )
+    axes.set(title=title, xticks=[], yticks=[])
+    axes.legend(fontsize="small")

@@ -351,10 +351,26 @@ def revived(config: Config, sheet: Sheet) -> nn.Module:
 
 
 def picture(config: Config, sheet: Sheet) -> Array:
-    """Images above, what the attack made of them below."""
-    shape = sheet.samples.shape[1:]
-    rows = np.concatenate([sheet.latents.reshape(-1, *shape), sheet.samples]) * 2 - 1
-    return pictures.tiles(rows)
+    """Images above, what the attack made of them below, each with what is read in it; and the loss on the way there."""
+    from matplotlib.figure import Figure
+
+    shape, model = sheet.samples.shape[1:], revived(config, sheet)
+    labels, rows = torch.from_numpy(sheet.labels), (sheet.latents.reshape(-1, *shape), sheet.samples)
+    figure = Figure(figsize=(3 * pictures.SIDE, pictures.SIDE), layout="constrained", dpi=pictures.DPI)
+    figure.suptitle(f"{config.data}: {config.method} · step {sheet.step:,}")
+    halves: Any = figure.subfigures(1, 2, width_ratios=(2, 1))
+    left, right = halves
+    grid = left.subplots(2, len(sheet.latents))
+    for line, images in zip(grid, rows, strict=True):
+        for axes, image, read, label in zip(line, images, reads(model, torch.from_numpy(images)), labels, strict=True):
+            axes.imshow(image.transpose(1, 2, 0).squeeze(), cmap="gray", vmin=0, vmax=1)
+            axes.set(xticks=[], yticks=[])
+            axes.set_title(str(int(read)), color=pictures.REAL if read == label else pictures.FAKE)
+    landscape = right.subplots()
+    points = np.linspace(0, config.epsilon, alarm.PLACES + 1)
+    landscape.plot(points, alarm.landscape(model, torch.from_numpy(rows[0]), labels, config.ball), color=pictures.FAKE)
+    landscape.set(title="loss along the steepest way", xlabel="ε", ylabel="cross-entropy", ylim=(0, None))
+    return pictures.pixels(figure)
 
 
 DIGITS = Config(Schedule(steps=1_500, evaluate_every=10, samples=597), epsilon=0.2)

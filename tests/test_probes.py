@@ -1,5 +1,6 @@
 """Probes and the proxy A-distance, where the right answer is known; and the picture of features."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -61,3 +62,20 @@ def test_more_images_of_one_domain_weigh_no_more():
 def test_wilsons_interval_is_the_published_one(right, whole, low, high):
     """The last is Newcombe's example (1998, table I, method 3)."""
     assert probes.wilson(right, whole) == pytest.approx((low, high), abs=1e-4)
+
+
+def test_features_are_turned_to_where_they_vary_most():
+    """A line through space, with a little noise: its first component is the way along it."""
+    along = torch.linspace(-3, 3, 50)
+    line = along[:, None] * torch.tensor([1.0, 2.0, 2.0]) / 3 + 0.001 * cloud([0.0] * 3, 50, sides=3)
+    turned = probes.principal(line.numpy())
+    np.testing.assert_allclose(np.abs(turned[:, 0]), along.abs(), atol=0.01)
+    assert np.abs(turned[:, 1:]).max() < 0.01
+
+
+def test_neighbours_stay_neighbours_in_the_plane():
+    two = torch.cat([cloud([0.0] * 4, 40), cloud([20.0] * 4, 40, seed=1)]).numpy()
+    flat = probes.near(two)
+    assert flat.shape == (80, 2)
+    apart = np.linalg.norm(flat[:, None] - flat, axis=2) + 1e9 * np.eye(80)
+    assert ((apart.argmin(1) < 40) == (np.arange(80) < 40)).all()
