@@ -163,12 +163,16 @@ def record_of(siege: Siege, options: Options, update: int) -> dict[str, Any]:
     }
 
 
+def path_of(attack: Attack, options: Options, update: int, run: Path) -> Path:
+    """Where in the run's folder it is kept."""
+    words = [f"{update:08d}", title(attack).replace("×", "x"), attack.ball.norm, f"{attack.ball.epsilon:g}"]
+    words += ["targeted"] * options.targeted + [f"seed{options.seed}", str(options.samples)]
+    return run / FOLDER / f"{'-'.join(words)}.json"
+
+
 def keep(siege: Siege, options: Options, update: int, run: Path) -> Path:
     """Write it into the run's folder."""
-    ball = siege.attack.ball
-    words = [f"{update:08d}", title(siege.attack).replace("×", "x"), ball.norm, f"{ball.epsilon:g}"]
-    words += ["targeted"] * siege.targeted + [f"seed{options.seed}", str(options.samples)]
-    path = run / FOLDER / f"{'-'.join(words)}.json"
+    path = path_of(siege.attack, options, update, run)
     path.parent.mkdir(exist_ok=True)
     write_aside(path, (json.dumps(record_of(siege, options, update), indent=2) + "\n").encode())
     return path
