@@ -28,7 +28,6 @@ from sparring.runners import siege
 from sparring.runners.folder import RunFolder
 from sparring.runners.job import Job
 from sparring.runners.options import Attack as Options
-from sparring.runners.sweepfolder import Sweep
 
 METHODS = {
     "natural": ["--preset", "mnist-fgsm-rs", "--method", "natural"],
@@ -75,20 +74,20 @@ def besieged(run: RunFolder, options: Options) -> dict[str, Any]:
     return dict(json.loads(path.read_text()))
 
 
-def figures_of(name: str, sweep: Sweep, seeds: Sequence[int], samples: int, cheap: bool) -> dict[str, Any]:
-    """A method's figures over seeds."""
-    figures: dict[str, Any] = {}
-    runs = [sweep.folder(seed) for seed in seeds]
-    figures[f"{name}_minutes"] = float(np.mean([minutes_of(run) for run in runs]))
-    for asked in ATTACKS[name]:
-        words = {"attack": "pgd", "steps": None, "restarts": None, **asked} | (
-            {"steps": 2, "restarts": 1} if cheap else {}
-        )
-        given = [Options(run=run.path, samples=samples, **words) for run in runs]
-        found = [besieged(run, options) for run, options in zip(runs, given, strict=True)]
-        key = f"{name}_{title(given[0])}"
-        left = [list(one["accuracy"].values()) for one in found]
-        figures[key] = record.over_seeds([stood[-1]["accuracy"] for stood in left])
+def asked(name: str, run: Path, samples: int, briefly: bool) -> list[Options]:
+    """The attacks on a run."""
+    usual: dict[str, Any] = {"attack": "pgd", "steps": None, "restarts": None}
+    brief = {"steps": 2, "restarts": 1} if briefly else {}
+    return [Options(run=run, samples=samples, **{**usual, **one, **brief}) for one in ATTACKS[name]]
+
+
+def figures_of(name: str, runs: Sequence[RunFolder], attacks: Sequence[Sequence[Options]]) -> dict[str, Any]:
+    """A method's figures over seeds, by attack."""
+    figures: dict[str, Any] = {f"{name}_minutes": float(np.mean([minutes_of(run) for run in runs]))}
+    for options in zip(*attacks, strict=True):
+        found = [besieged(run, one) for run, one in zip(runs, options, strict=True)]
+        key = f"{name}_{title(options[0])}"
+        figures[key] = record.over_seeds([list(one["accuracy"].values())[-1]["accuracy"] for one in found])
         figures[f"{key}_verdict"] = [one["verdict"] for one in found]
         for row in ("clean", "transfer", "noise"):
             figures[f"{name}_{row}"] = record.over_seeds([one["accuracy"][row]["accuracy"] for one in found])
@@ -117,9 +116,13 @@ def main() -> None:
     options = parser.parse_args()
     more = ["--steps", str(options.steps), "--attack-steps", "2"] if options.steps else []
     figures: dict[str, Any] = {}
+    titles: dict[str, list[str]] = {}
     for name in options.methods:
         sweep = sweeps.trained("robust", [*METHODS[name], *more], options.seeds, options.runs / name, options.jobs)
-        figures |= figures_of(name, sweep, options.seeds, options.samples, bool(options.steps))
+        runs = [sweep.folder(seed) for seed in options.seeds]
+        attacks = [asked(name, run.path, options.samples, bool(options.steps)) for run in runs]
+        titles[name] = [title(one) for one in attacks[0]]
+        figures |= figures_of(name, runs, attacks)
     path = record.write(
         "robust_mnist",
         figures=figures,
@@ -127,7 +130,7 @@ def main() -> None:
             "ball": "linf 0.3",
             "samples": options.samples,
             "checkpoint": "last",
-            "attacks": {name: ATTACKS[name] for name in options.methods},
+            "attacks": titles,
             "jobs": {name: ["sparring", "sweep", "robust", *METHODS[name], *more] for name in options.methods},
         },
         seeds=options.seeds,

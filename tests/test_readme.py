@@ -37,11 +37,12 @@ SHORT = {  # options that are taken from a command, and what is put in their pla
     ),
     "resume": ({"--track"}, ["--track", "off"]),
     "evaluate": ({"--episodes", "--games"}, ["--episodes", "2"]),
+    "attack": ({"--samples", "--steps", "--restarts"}, ["--samples", "20", "--steps", "2", "--restarts", "2"]),
     "replay": ({"--view", "--speed"}, []),
     "list": (set(), []),
 }
 GAME = ["--steps", "20", "--rounds", "10", "--samples", "50", "--track", "off"]  # in place of those for worlds
-GAMES = {"gan", "orbits"}
+GAMES = {"gan", "orbits", "dann", "robust"}
 KEPT = {"--out", "--view"}  # taken out and put back as they were, where they can be
 ELSEWHERE = {"cd", "git", "pip", "python3", "source", "."}  # said for the reader; nothing of ours to run
 WANDB = {"leet", "sync", "login"}
