@@ -264,11 +264,11 @@ def adaptation(result: dict[str, Any]) -> list[str]:
         return "" if there is None else there["value"] if isinstance(there["value"], str) else f"{there['value']:.1%}"
 
     where = next(iter(methods.values()))["name"].replace("-to-", " → ")
-    sources = sorted({one["source"] for name, one in published.items() if name in methods})
+    sources = "; ".join(sorted({one["source"] for name, one in published.items() if name in methods}))
     return [
         f"**{where}**: accuracy on the target over {len(result['seeds'])} seeds, last checkpoint; the gap is between "
         "source only and train on target. The A-distance of fresh probes is 0 where the domain is hidden, 2 where it "
-        f"is plain.{f' Published: {'; '.join(sources)}.' if sources else ''}",
+        f"is plain.{f' Published: {sources}.' if sources else ''}",
         "",
         "| method | accuracy | 95 % interval | share of the gap | A-distance | minutes | published |",
         "|---|---:|---:|---:|---:|---:|---:|",
