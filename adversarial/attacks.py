@@ -6,6 +6,7 @@ An attack moves x inside a ball ‖δ‖ ≤ ε, and x + δ stays an image, in [
     noise       δ uniform in the ball: the baseline
     fgsm        δ = Π(ε sign ∇L(x))                                                Goodfellow et al., ICLR 2015
     fgsm-rs     δ₀ uniform in the ball, δ = Π(δ₀ + α sign ∇L(x + δ₀)), α = 1.25 ε  Wong et al., ICLR 2020
+                (x + δ₀ is not cut to an image first: see `robust`)
     r+fgsm      δ₀ = ε/2 sign of a normal draw, δ = Π(δ₀ + ε/2 sign ∇L(x + δ₀))    Tramèr et al., ICLR 2018
     climb       δ ← Π(δ + α sign ∇L(x + δ)) from random points, many steps and
                 restarts; the best point on the way counts                         Madry et al., ICLR 2018
@@ -77,13 +78,15 @@ class Ball:
         return steepest
 
     def anywhere(self, x: Tensor, dice: torch.Generator) -> Tensor:
-        """A random δ, uniform in the ball before it is cut to the image."""
+        """A random δ, uniform in the ball and then cut to the image."""
+        return self.project(self.uniform(x, dice), x)
+
+    def uniform(self, x: Tensor, dice: torch.Generator) -> Tensor:
+        """A random δ, uniform in the ball; x + δ may be no image."""
         if self.norm == "linf":
-            delta = (2 * torch.rand(x.shape, generator=dice, device=x.device) - 1) * self.epsilon
-        else:
-            radius = torch.rand(len(x), generator=dice, device=x.device) ** (1 / x[0].numel())
-            delta = self.corner(x, dice) * radius.view(-1, *[1] * (x.dim() - 1))
-        return self.project(delta, x)
+            return (2 * torch.rand(x.shape, generator=dice, device=x.device) - 1) * self.epsilon
+        radius = torch.rand(len(x), generator=dice, device=x.device) ** (1 / x[0].numel())
+        return self.corner(x, dice) * radius.view(-1, *[1] * (x.dim() - 1))
 
     def corner(self, x: Tensor, dice: torch.Generator) -> Tensor:
         """A random δ as long as the ball allows: one of its corners, or a point of the sphere."""
@@ -232,7 +235,7 @@ def fgsm(a: Attack, model: nn.Module, x: Tensor, y: Tensor, dice: torch.Generato
 
 def fgsm_rs(a: Attack, model: nn.Module, x: Tensor, y: Tensor, dice: torch.Generator, t: Tensor | None) -> Tensor:
     """From a random point of the ball."""
-    return one_step(a, model, x, y, a.ball.anywhere(x, dice), a.alpha, t)
+    return one_step(a, model, x, y, a.ball.uniform(x, dice), a.alpha, t)
 
 
 def r_fgsm(a: Attack, model: nn.Module, x: Tensor, y: Tensor, dice: torch.Generator, t: Tensor | None) -> Tensor:

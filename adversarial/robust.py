@@ -12,6 +12,9 @@ the model moves once, against what the attacker found:
     pgd        from a random point, k steps                                         Madry et al., ICLR 2018
     trades     δ climbs KL(p(x) ‖ p(x + δ)), the model minimises L(x) + β KL        Zhang et al., ICML 2019
 
+fgsm-rs must begin where x + δ may be no image, as Wong's code does. Cut first, every pixel of a black background that
+rises at all rises by all of ε; the attacker only ever stands in corners, and training fails as that of `fgsm` does.
+
 `fgsm` is here because it fails: the model learns to mask its gradients from one step, not to stand the ball. A robust
 accuracy is evidence only where nothing is masked, so that with every one goes an alarm (`alarm`): its protocol says
 "evidence" or "not evidence".
@@ -198,7 +201,9 @@ def dealer(config: Config, images: Labelled) -> Callable[[torch.Generator, int],
     def deal(dice: torch.Generator, count: int) -> Sequence[Dealt]:
         x, y = data.drawn(images, dice, config.batch * count)
         start = torch.zeros_like(x)
-        if config.method in ("noise", "fgsm-rs", "pgd"):
+        if config.method == "fgsm-rs":
+            start = config.ball.uniform(x, dice)
+        elif config.method in ("noise", "pgd"):
             start = config.ball.anywhere(x, dice)
         elif config.method == "trades":
             start = config.ball.project(0.001 * torch.randn(x.shape, generator=dice, device=x.device), x)

@@ -173,6 +173,23 @@ def test_a_round_costs_what_it_climbs_and_one_for_the_model():
         assert match.gradients == gradients
 
 
+def test_one_step_from_a_random_start_ends_between_the_corners_of_the_ball_where_an_image_is_black():
+    """Wong's start is not cut to the image. Cut, a black pixel that rises would always rise by ε: 0 + 1.25 ε, cut to ε.
+    With a start U(−ε, ε) it rises by min(ε, start + 1.25 ε), and by less than ε for starts below −ε / 4: 3 in 8."""
+    settings, model = config(method="fgsm-rs", epsilon=0.2, batch=400), Logistic()
+    black = torch.zeros(400, *SHAPE)
+    start = settings.ball.uniform(black, dice())
+    match = match_of(settings, model)
+    played(match, Dealt(black, torch.ones(400, dtype=torch.long), start), settings)
+    rising = match.game.at("attacker").detach()[:, model.weight.view(SHAPE) < 0]
+    assert float((rising < 0.2).double().mean()) == pytest.approx(3 / 8, abs=0.05)
+    assert float(rising.min()) >= 0.05 - 1e-6
+    [batch, *_] = robust.dealer(config(method="fgsm-rs", epsilon=0.2), robust.images_of("digits", "").train)(dice(), 1)
+    assert float((batch.x + batch.start).min()) < 0
+    [batch, *_] = robust.dealer(config(method="pgd", epsilon=0.2), robust.images_of("digits", "").train)(dice(), 1)
+    assert float((batch.x + batch.start).min()) >= 0
+
+
 def test_batches_begin_where_their_method_says():
     images = robust.images_of("digits", "").train
 
