@@ -518,6 +518,10 @@ DIGITS = Config(Schedule(steps=3_000, evaluate_every=20, samples=10_000))
 MNIST = Config(Schedule(steps=8_600, save_every=40, evaluate_every=86, samples=10_000), "mnist", "mnistm")
 PRESETS = {
     "digits": Preset("digits that turn colourful, without a download", DIGITS),
+    "digits-transfer": Preset(
+        "the first two layers from the digits, frozen, the others from 200 labelled colour-digits",
+        dataclasses.replace(DIGITS, method="transfer", labelled=200, copied=2, frozen=True),
+    ),
     "mnist": Preset(
         "the paper's network and schedule on MNIST → MNIST-M",
         MNIST,

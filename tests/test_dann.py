@@ -12,7 +12,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
 from sparring.adversarial import dann, domains
 from sparring.adversarial.dann import Adaptation, Config, Learner, Pair
-from sparring.adversarial.dynamics import Simultaneous
+from sparring.adversarial.dynamics import DYNAMICS, Simultaneous
 from sparring.adversarial.game import Match
 from sparring.adversarial.play import Schedule
 from sparring.agents import statistics
@@ -121,6 +121,31 @@ def test_cdans_critic_sees_every_feature_with_every_class():
     seen = torch.einsum("bk,bf->bkf", logits.softmax(1), features).flatten(1)
     told = game.players["critic"](seen)[:, 0].sigmoid()
     torch.testing.assert_close(game.loss("critic", batch), -(told[:8].log().mean() + (1 - told[8:]).log().mean()))
+
+
+@pytest.mark.parametrize("name", DYNAMICS)
+def test_any_dynamics_moves_both_but_those_for_zero_sum_games(name):
+    settings = config(batch=2, dynamics=name, schedule=Schedule(steps=2, rounds=1, samples=40), weight_rule="constant")
+    if name == "competitive":
+        with pytest.raises(BadInputError, match="competitive descent takes a zero-sum game, and Adaptation is none"):
+            dann.experiment(settings, seed=0, device="cpu")
+        return
+    play, table, _ = dann.experiment(settings, seed=0, device="cpu")
+    before = [weight.detach().clone() for weight in play.game.parameters()]
+    table.reset(0)
+    found = play.update(table.draw(play))
+    assert all(math.isfinite(value) for value in found.values())
+    moved = [not torch.equal(a, b) for a, b in zip(before, play.game.parameters(), strict=True)]
+    assert all(moved)
+
+
+@pytest.mark.parametrize("method", ["dann", "cdan", "adda", "mmd", "source-only", "train-on-target"])
+def test_one_look_for_both_players_gives_the_losses_that_two_looks_give(method):
+    batch, game = pair_of(TINY), game_of(config(method=method, weight_rule="constant"))
+    together = dict(game.losses(batch))
+    assert list(together) == list(game.players)
+    for player, loss in together.items():
+        assert torch.equal(loss, game.loss(player, batch))
 
 
 # ---------------------------------------------------------------------------------------------- schedules

@@ -110,7 +110,7 @@ def test_what_a_masked_model_stands_is_not_evidence():
 def test_a_run_of_dann_is_attacked_on_its_target(tmp_path, capsys):
     out = tmp_path / "dann"
     assert command("train", "dann", "--steps", 4, "--rounds", 2, "--samples", 20, "--track", "off", "--out", out) == 0
-    capsys.readouterr()
+    assert f"sparring attack {out} --restarts 10" in capsys.readouterr().out
     _, record, _ = attacked(out, "--attack", "fgsm", capsys=capsys)
     assert record["attack"]["ball"]["epsilon"] == 0.1
 
