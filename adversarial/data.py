@@ -140,9 +140,9 @@ class Stacked:
 
 
 def drawn(images: Labelled, dice: torch.Generator, count: int) -> Labelled:
-    """So many, with replacement."""
+    """So many, with replacement, on the device of the dice."""
     chosen = torch.randint(len(images.x), (count,), generator=dice, device=dice.device).to(images.x.device)
-    return Labelled(images.x[chosen].to(dice.device), images.y[chosen].to(dice.device))
+    return Labelled(*(part[chosen].to(dice.device) for part in images))
 
 
 def stacked(images: Labelled, dice: torch.Generator, count: int) -> Labelled:

@@ -9,7 +9,7 @@ gradients, counts them and moves the players; nobody's gradient leaks into anybo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 import torch
@@ -35,6 +35,11 @@ class Game(nn.Module, Generic[Batch]):
     def loss(self, player: str, batch: Batch) -> Tensor:
         """What the player would minimise [], with gradients to all players' weights."""
         raise NotImplementedError
+
+    def losses(self, batch: Batch) -> Iterator[tuple[str, Tensor]]:
+        """All players' losses at one point, one after the other; a game whose losses share work does it once here."""
+        for player in self.players:
+            yield player, self.loss(player, batch)
 
     def value(self, batch: Batch) -> Tensor:
         """The value [] that a zero-sum game is about: what the first player pays to the second."""
@@ -102,14 +107,18 @@ class Match(Generic[Batch]):
 
     def gradient(self, player: str, batch: Batch, *, create_graph: bool = False) -> list[Tensor]:
         """∇_i L_i: of a player's own loss, for its own weights."""
-        self.gradients += 1
-        loss = self.game.loss(player, batch)
-        self.losses[player] = loss.detach()
-        return grad(loss, self.weights[player], create_graph=create_graph)
+        return self._down(player, self.game.loss(player, batch), create_graph=create_graph)
 
     def field(self, batch: Batch, *, create_graph: bool = False) -> dict[str, list[Tensor]]:
         """v = (∇_1 L_1, …, ∇_n L_n), all at the same point."""
-        return {player: self.gradient(player, batch, create_graph=create_graph) for player in self.weights}
+        losses = self.game.losses(batch)
+        return {player: self._down(player, one, create_graph=create_graph, retain_graph=True) for player, one in losses}
+
+    def _down(self, player: str, loss: Tensor, **graphs: bool) -> list[Tensor]:
+        """The gradient of a loss for a player's weights, counted and remembered."""
+        self.gradients += 1
+        self.losses[player] = loss.detach()
+        return grad(loss, self.weights[player], **graphs)
 
     def move(self, player: str, direction: Direction) -> None:
         """One step of the player's optimiser down `direction`, and back to where the player may be."""

@@ -39,7 +39,7 @@ from torch.nn.functional import relu, softplus
 from sparring.adversarial import data, diagnostics, dynamics, judges, pictures
 from sparring.adversarial.data import Data
 from sparring.adversarial.game import Game, grad
-from sparring.adversarial.play import Play, Schedule, Table
+from sparring.adversarial.play import Play, Schedule, Table, falling
 from sparring.adversarial.players import Activation, Conditioning, Discriminator, Generator, seeded
 from sparring.adversarial.sheets import Sheet
 from sparring.agents.protocol import Experiment, Measured, Preset, Published
@@ -280,7 +280,7 @@ def experiment(config: Config, *, seed: int, device: str) -> Experiment:
             )
             for player, network in game.players.items()
         },
-        anneal_over=config.schedule.updates if config.anneal else None,
+        rates=dict.fromkeys(rates, falling(config.schedule.updates)) if config.anneal else None,
         averages={"generator": config.average} if config.average else None,
     )
     deal = dealer(config, known)

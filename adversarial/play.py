@@ -67,7 +67,7 @@ class Play(Generic[Batch]):
         dynamics: Dynamics[Batch],
         optimisers: Mapping[str, Optimizer],
         *,
-        anneal_over: int | None = None,
+        rates: Mapping[str, Callable[[int], float]] | None = None,
         averages: Mapping[str, float] | None = None,
     ) -> None:
         """Set the players at their board.
@@ -76,7 +76,7 @@ class Play(Generic[Batch]):
             game: what is played.
             dynamics: how players move.
             optimisers: of every player.
-            anneal_over: updates over which all learning rates fall to 0; None: they stay.
+            rates: by player, what its learning rate is multiplied by after so many updates; others' stay.
             averages: by player, the decay of a moving average of its weights, round by round; see `moving_average`.
 
         Raises:
@@ -87,7 +87,7 @@ class Play(Generic[Batch]):
         self.match = Match(game, optimisers)
         dynamics.check(self.match)
         self.schedules = {
-            player: LambdaLR(optimiser, lambda begun: 1 - begun / anneal_over if anneal_over else 1.0)
+            player: LambdaLR(optimiser, (rates or {}).get(player, lambda begun: 1.0))
             for player, optimiser in optimisers.items()
         }
         self.averages = {
@@ -125,6 +125,11 @@ class Play(Generic[Batch]):
     def player(self, name: str) -> torch.nn.Module:
         """A player as it is shown: its average where there is one."""
         return self.averages[name].module if name in self.averages else self.game.players[name]
+
+
+def falling(updates: int) -> Callable[[int], float]:
+    """A rate that falls to 0, update by update."""
+    return lambda begun: 1 - begun / updates
 
 
 def moving_average(decay: float) -> Callable[[Any, Any, Any], None]:

@@ -1,4 +1,4 @@
-"""The command `sparring`: train, sweep, resume, evaluate, replay, arena, play, gtp, export, list.
+"""The command `sparring`: train, sweep, resume, evaluate, attack, replay, arena, play, gtp, export, list.
 
 Options are made from each algorithm's Config. Heavy packages are imported only once there is something to do, so help
 comes at once.
@@ -14,6 +14,7 @@ import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
@@ -25,6 +26,7 @@ from sparring.runners.begin import RUNS, algorithm_of, new_path, parse_training,
 from sparring.runners.exits import INTERRUPTED, REFUSED, UNHEARD
 from sparring.runners.options import (
     Arena,
+    Attack,
     Evaluate,
     Export,
     Gtp,
@@ -38,6 +40,10 @@ from sparring.runners.options import (
     parse_with_config,
 )
 
+if TYPE_CHECKING:  # torch takes over a second to import
+    from sparring.agents.protocol import Experiment
+    from sparring.runners.folder import RunFolder
+
 USAGE = r"""[bold]sparring[/] — somebody learning against somebody
 
   [bold]sparring train[/] ALGO     learn a world or a game, then show what was learned
@@ -47,6 +53,8 @@ USAGE = r"""[bold]sparring[/] — somebody learning against somebody
   [bold]sparring resume[/] RUN     go on exactly where a run stopped
   [bold]sparring evaluate[/] RUN   play full games for a score with its interval, or draw samples
                     \[--episodes N] \[--protocol NAME]
+  [bold]sparring attack[/] RUN     attack a classifier, beside baselines; says whether what it stood is evidence
+                    \[--attack pgd] \[--steps 40] \[--restarts 10] \[--epsilon E] \[--norm linf|l2] \[--targeted]
   [bold]sparring replay[/] RUN     watch a saved game, or a generator's training, or prove it; takes a file too
                     \[--view terminal|mp4|gif|png|verify]
   [bold]sparring arena[/] A B …    matches at Go: win rates, Elo, every game as SGF
@@ -86,6 +94,7 @@ def dispatch(words: list[str], console: Console) -> int:
         "sweep": sweep_command,
         "resume": resume_command,
         "evaluate": evaluate_command,
+        "attack": attack_command,
         "replay": replay_command,
         "arena": arena_command,
         "play": play_command,
@@ -195,9 +204,7 @@ def evaluate_command(words: list[str], console: Console) -> int:
         seed=job.seed if options.seed is None else options.seed,
     )
     experiment = jobs.at_home(job, options.device).build()
-    update = folder.restore(experiment.algorithm.parts())
-    if update is None:
-        raise BadInputError(f"{folder.path} has no checkpoint yet; train it with `sparring resume {folder.path}`")
+    update = restored(folder, experiment)
     with Progress(console=console, transient=True) as progress:
         task = progress.add_task("evaluating")
         evaluation = experiment.evaluate(
@@ -206,6 +213,41 @@ def evaluate_command(words: list[str], console: Console) -> int:
     report.scores(console, evaluation, f"{folder.path.name}, update {update}")
     folder.keep(update, evaluation)
     return 0
+
+
+def attack_command(words: list[str], console: Console) -> int:
+    """sparring attack RUN …"""
+    options = parse(Attack, words, "sparring attack")
+    from sparring.runners import job as jobs
+    from sparring.runners import siege
+    from sparring.runners.folder import RunFolder
+
+    folder = RunFolder.open(options.run)
+    job = jobs.at_home(jobs.Job.of(folder), options.device)
+    experiment = job.build()
+    subject = siege.subject_of(job.algorithm, job.config, experiment.algorithm)
+    update = restored(folder, experiment)
+    with Progress(console=console, transient=True) as progress:
+        task = progress.add_task("attacking")
+        found = siege.besieged(
+            subject, options, job.device, lambda done, whole: progress.update(task, completed=done, total=whole)
+        )
+    siege.show(found, console)
+    path = siege.keep(found, options, update, folder.path)
+    console.print(f"wrote {path}", highlight=False, soft_wrap=True)
+    return 0
+
+
+def restored(folder: RunFolder, experiment: Experiment) -> int:
+    """Bring an experiment to a run's newest checkpoint, whose update it is.
+
+    Raises:
+        BadInputError: there is none yet, or it is damaged.
+    """
+    update = folder.restore(experiment.algorithm.parts())
+    if update is None:
+        raise BadInputError(f"{folder.path} has no checkpoint yet; train it with `sparring resume {folder.path}`")
+    return update
 
 
 def replay_command(words: list[str], console: Console) -> int:

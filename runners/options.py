@@ -16,11 +16,12 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from sparring.agents.protocol import place_of, world_of
+from sparring.agents.protocol import world_of
 from sparring.envs.errors import BadInputError, UnknownNameError, check_ranges
 from sparring.envs.worlds import module_of
 from sparring.runners.tracker import Mode
 
+PLACES = ("env", "data", "source", "target")  # the options that say where something is learned
 SCALES = {"k": 10**3, "M": 10**6, "G": 10**9}
 numbers = tyro.constructors.ConstructorRegistry()
 
@@ -183,6 +184,37 @@ class Evaluate:
 
 
 @dataclass(frozen=True)
+class Attack:
+    """Attack a trained classifier, beside baselines, and say whether what it stood is evidence."""
+
+    run: Annotated[Path, tyro.conf.Positional]
+    """the run's folder: one of robust, or of dann (whose target images are attacked)"""
+    attack: Literal["fgsm", "fgsm-rs", "r+fgsm", "climb", "pgd", "random", "square"] = "pgd"
+    """pgd is fgsm, then climb; random and square ask for no gradient"""
+    steps: int | None = None
+    """of climb and pgd, and tries of random and square; default: as the run's own evaluations"""
+    restarts: int | None = None
+    """beginnings of climb and pgd, each from a random point; default: likewise"""
+    epsilon: float | None = None
+    """radius of the ball, in units of the pixels' range; default: likewise"""
+    norm: Literal["linf", "l2"] | None = None
+    """of the ball: the largest change of a pixel, or the Euclidean length; default: likewise"""
+    step: float = 0.0
+    """length of a step, in units of epsilon; 0: the attack's usual one"""
+    targeted: bool = False
+    """towards the class that the model thinks least likely, not away from the right one"""
+    samples: int = 1_000
+    """held-out images that are attacked, the first ones"""
+    seed: int = 0
+    """of all that is random in it"""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """auto computes where the run did, if that is here"""
+
+    def __post_init__(self) -> None:
+        check_ranges(self, samples=(2, inf), seed=(0, inf))
+
+
+@dataclass(frozen=True)
 class Replay:
     """Watch a saved game or the samples of a training, or prove them."""
 
@@ -316,19 +348,25 @@ def option(words: Sequence[str], name: str) -> str | None:
     return None
 
 
+def places_of(config: Any) -> dict[str, Any]:
+    """Where a Config learns, by the option that says so."""
+    world = world_of(config)
+    return {"env": world.env} if world else {field: getattr(config, field, None) for field in PLACES}
+
+
 def chosen_preset(presets: dict[str, Any], words: Sequence[str]) -> str:
     """The preset that a command line starts from: the one it names, else the first for the world, or data, it names.
+    (A pair of domains is named by `source` and `target`, or by one of them.)
 
     A world that no preset plays takes the first for one of its kind.
     """
     name, env = option(words, "preset"), option(words, "env")
-    place = env or option(words, "data")
+    asked = {field: place for field in PLACES if (place := option(words, field)) is not None}
     if name is not None and name not in presets:
         raise UnknownNameError("preset", name, presets)
-    if name is not None or place is None:
+    if name is not None or not asked:
         return name or next(iter(presets))
-    places = {key: place_of(preset.config) for key, preset in presets.items()}
-    same = [key for key, own in places.items() if own == place]
+    same = [key for key, preset in presets.items() if asked.items() <= places_of(preset.config).items()]
     worlds = {key: world.env for key, preset in presets.items() if (world := world_of(preset.config))}
     kin = [key for key, own in worlds.items() if env and module_of(own) is module_of(env)]
     return [*same, *kin, next(iter(presets))][0]

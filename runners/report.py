@@ -14,6 +14,7 @@ from rich.table import Table
 
 from sparring.agents.protocol import Evaluation
 from sparring.agents.statistics import Scores
+from sparring.runners import catalog
 from sparring.runners.folder import EVALUATION, RunFolder, judged_in, known_by
 
 if TYPE_CHECKING:
@@ -163,6 +164,8 @@ def farewell(console: Console, folder: RunFolder, *, command: Callable[[str], st
         "stop with Ctrl-C and go on": f"{sparring} resume RUN",
         "look at its curve and films": f"{folder.path / 'curve.png'}, {folder.path / 'episodes'}/",
     }
+    if hasattr(catalog.load(folder.record["algorithm"]), "subject"):
+        lines["attack it"] = f"{sparring} attack {folder.path} --restarts 10"
     if any((folder.path / "wandb").glob("offline-run-*")):
         lines["see its curves in the terminal"] = f"{command('wandb')} leet {folder.path / 'wandb'}"
         lines["send them to W&B"] = f"{command('wandb')} sync {folder.path / 'wandb'}/offline-run-*"

@@ -42,6 +42,8 @@ TINY = {  # where an algorithm has such a field
     "window": 40,
     "anchor": 4,
     "boards": 4,
+    "climbs": 2,
+    "attack_steps": 2,
 }
 
 
@@ -71,12 +73,13 @@ def tiny(config, env=None):
 
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
-FROM_FILES = ("mnist", "stacked-mnist", "idx")
+FROM_FILES = {"mnist", "stacked-mnist", "idx", "mnistm", "usps"}
 
 
 def needs(config):
     """The mark of a configuration whose data lie in files."""
-    missing = getattr(config, "data", "") in FROM_FILES and not (SHARED / "mnist").is_dir()
+    named = {getattr(config, field, "") for field in ("data", "source", "target")}
+    missing = named & FROM_FILES and not (SHARED / "mnist").is_dir()
     return [pytest.mark.skip(reason="MNIST is not in ../shared/data")] if missing else []
 
 

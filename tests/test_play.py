@@ -11,7 +11,7 @@ import torch
 from sparring.adversarial import gan, sheets
 from sparring.adversarial.dynamics import Alternating, Competitive, Optimistic, Simultaneous
 from sparring.adversarial.game import Game, Point
-from sparring.adversarial.play import Play, Schedule, Table
+from sparring.adversarial.play import Play, Schedule, Table, falling
 from sparring.envs.errors import BadInputError, DivergedError
 from sparring.runners import checkpoint
 from sparring.runners.folder import RunFolder
@@ -50,7 +50,7 @@ def test_an_update_plays_its_rounds_and_tells_mean_losses():
 
 
 def test_rates_fall_to_nothing_in_a_straight_line():
-    play = play_of(Chase(), anneal_over=4)
+    play = play_of(Chase(), rates=dict.fromkeys("xy", falling(4)))
     rates = []
     for _ in range(4):
         rates.append([optimiser.param_groups[0]["lr"] for optimiser in play.match.optimisers.values()])
@@ -89,7 +89,7 @@ def test_all_that_matters_survives(tmp_path):
     def begin():
         game = Chase()
         descent = {name: torch.optim.Adam(p.parameters(), lr=0.1) for name, p in game.players.items()}
-        return Play(game, Optimistic(), descent, anneal_over=20, averages={"y": 0.5})
+        return Play(game, Optimistic(), descent, rates=dict.fromkeys("xy", falling(20)), averages={"y": 0.5})
 
     table, other = (Table(goals, rounds=3, batches=1, device="cpu") for _ in range(2))
     table.reset(4)

@@ -37,13 +37,14 @@ SHORT = {  # options that are taken from a command, and what is put in their pla
     ),
     "resume": ({"--track"}, ["--track", "off"]),
     "evaluate": ({"--episodes", "--games"}, ["--episodes", "2"]),
+    "attack": ({"--samples", "--steps", "--restarts"}, ["--samples", "20", "--steps", "2", "--restarts", "2"]),
     "replay": ({"--view", "--speed"}, []),
     "arena": ({"--games", "--sims", "--out"}, ["--games", "2", "--sims", "3"]),
     "export": (set(), []),
     "list": (set(), []),
 }
 GAME = ["--steps", "20", "--rounds", "10", "--samples", "50", "--track", "off"]  # in place of those for worlds
-GAMES = {"gan", "orbits"}
+GAMES = {"gan", "orbits", "dann", "robust"}
 GO = ["--width", "8", "--blocks", "1", "--anchor", "2", "--games", "2", "--track", "off"]
 INSTEAD = {  # of SHORT's for worlds
     **dict.fromkeys(GAMES, GAME),

@@ -1,0 +1,176 @@
+"""The masking alarm: whether a robust accuracy is evidence, or only says that the attack went blind.
+
+A defence that hides its gradients stands attacks that follow them, and falls to others (Athalye et al., ICML 2018).
+What must hold of any sound model and any sound attack (Carlini et al., arXiv 1902.06705; AutoAttack's flags):
+
+    steady       two looks at the same images give the same logits
+    alone        an image's logits do not depend on its neighbours in the batch
+    logits       they are no probabilities, in which a cross-entropy saturates
+    sloped       hardly any image has a slope of nothing, or one that is not finite
+    nothing      ε = 0 changes nothing
+    iterated     many steps do not find less than one
+    longer       twice as many steps do not find less than so many
+    converged    nor do they find more than the attack did
+    monotone     half of ε does not find more than all of it, in one step or in many
+    landscape    along the steepest direction the loss does not rise and then fall by half
+    everything   with ε so large that any image can become any other, nothing stands
+    chance       random corners of the ball do not find more than the attack
+    square       neither does a search that only asks for logits
+    transfer     nor an attack on another model, the natural twin
+
+`iterated` compares attacks that know nothing of each other. Who fails one of the checks has a number, and no evidence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from sparring.adversarial.attacks import Attack, Ball, logits_of, reads, rise, slope
+from sparring.adversarial.domains import Domain
+
+IMAGES = 200  # that the checks are made on
+SLACK = 0.03  # accuracies of so few images that are this near are the same
+BLIND = 0.1  # share of images that may have no slope
+NOTHING_STANDS = 0.1
+QUERIES, CORNERS = 200, 20  # of the searches without gradients
+PLACES = 8  # at which the landscape is looked at
+FALL = 0.5  # of the highest loss on the way, which the end may not fall below
+ROUNDING = 1e-3  # of the largest logit: a batch of another size adds in another order
+
+
+class Subject(NamedTuple):
+    """A classifier that can be attacked, and images to do it with."""
+
+    model: nn.Module  # images [B, C, H, W] in [0, 1] → logits [B, K]
+    domain: Domain  # it is judged on the images held out; its natural twin learns from the others
+    attack: Attack  # what its own evaluations attack with
+
+
+class Check(NamedTuple):
+    """One of the checks."""
+
+    name: str
+    passed: bool
+    told: str
+
+
+class Measured(NamedTuple):
+    """What the checks look at; accuracies after an attack, where nothing else is said."""
+
+    looks_apart: float  # largest difference of logits
+    alone_apart: float  # the same, in units of the largest logit
+    probabilities: bool
+    blind: float  # share of images
+    clean: float
+    nothing: float  # ε = 0
+    attack: float  # what is checked
+    one_step: float
+    many: float  # as many steps as the attack has, from a random point
+    longer: float  # twice as many
+    one_step_half: float  # ε / 2
+    many_half: float
+    landscape: Sequence[float]  # mean loss from the images to ε along the steepest direction
+    everything: float
+    chance: float
+    square: float
+    transfer: float
+
+
+def sounded(
+    model: nn.Module, x: Tensor, y: Tensor, attack: Attack, dice: torch.Generator, other: nn.Module
+) -> list[Check]:
+    """All checks of an attack on a model in evaluation mode.
+
+    Args:
+        model: images → logits.
+        x: images [N, C, H, W] in [0, 1].
+        y: their classes [N].
+        attack: whose number is checked; one restart is enough for that.
+        dice: for the attacks.
+        other: the model that transfer attacks are made on.
+
+    Raises:
+        BadInputError: see `attacks.check`.
+    """
+    return judged(measured(model, x, y, replace(attack, restarts=1), dice, other))
+
+
+def measured(
+    model: nn.Module, x: Tensor, y: Tensor, attack: Attack, dice: torch.Generator, other: nn.Module
+) -> Measured:
+    """What `judged` looks at."""
+
+    def left(one: Attack, maker: nn.Module = model) -> float:
+        return float((reads(model, one(maker, x, y, dice)) == y).double().mean())
+
+    ball = attack.ball
+    half, none = replace(ball, epsilon=ball.epsilon / 2), replace(ball, epsilon=0.0)
+    widest = Ball(1.0) if ball.norm == "linf" else Ball(float(x[0].numel()) ** 0.5, "l2")
+    one_step, many = replace(attack, name="fgsm"), replace(attack, name="climb")
+    found = left(attack)  # the first, because it refuses what cannot be attacked
+    logits, again = logits_of(model, x), logits_of(model, x)
+    few = logits_of(model, x[: max(len(x) // 3, 1)])
+    steep = slope(model, x, y).flatten(1)
+    return Measured(
+        looks_apart=float((logits - again).abs().max()),
+        alone_apart=float((few - logits[: len(few)]).abs().max() / logits.abs().max().clamp(min=1e-12)),
+        probabilities=bool((logits >= 0).all() and (logits.sum(1) - 1).abs().max() < 1e-3),
+        blind=float((~steep.isfinite().all(1) | (steep == 0).all(1)).double().mean()),
+        clean=float((logits.argmax(1) == y).double().mean()),
+        nothing=left(replace(attack, ball=none)),
+        attack=found,
+        one_step=left(one_step),
+        many=left(many),
+        longer=left(replace(many, steps=2 * attack.steps)),
+        one_step_half=left(replace(one_step, ball=half)),
+        many_half=left(replace(many, ball=half)),
+        landscape=landscape(model, x, y, ball),
+        everything=left(replace(many, ball=widest)),
+        chance=left(replace(attack, name="random", steps=CORNERS)),
+        square=left(replace(attack, name="square", steps=QUERIES)),
+        transfer=left(many, other),
+    )
+
+
+def landscape(model: nn.Module, x: Tensor, y: Tensor, ball: Ball) -> list[float]:
+    """The mean loss at `PLACES` + 1 points from the images to ε along the steepest direction."""
+    way = ball.direction(slope(model, x, y)) * ball.epsilon
+    points = (x + ball.project(way * place / PLACES, x) for place in range(PLACES + 1))
+    return [float(rise(logits_of(model, point), y, None).mean()) for point in points]
+
+
+def judged(m: Measured) -> list[Check]:
+    """The checks, in the order of this module's head."""
+    fallen = 1 - m.landscape[-1] / max(*m.landscape, 1e-12)
+    return [
+        Check("steady", m.looks_apart == 0, f"two looks at the same images differ by {m.looks_apart:.2g}"),
+        Check("alone", m.alone_apart <= ROUNDING, f"alone and among others, logits differ by {m.alone_apart:.2%}"),
+        Check("logits", not m.probabilities, f"the model gives {'probabilities' if m.probabilities else 'logits'}"),
+        Check("sloped", m.blind <= BLIND, f"{m.blind:.1%} of the images have no slope"),
+        Check("nothing", m.nothing == m.clean, f"ε = 0 leaves {m.nothing:.1%}, clean are {m.clean:.1%}"),
+        Check("iterated", m.many <= m.one_step + SLACK, f"many steps leave {m.many:.1%}, one leaves {m.one_step:.1%}"),
+        Check("longer", m.longer <= m.many + SLACK, f"twice as many steps leave {m.longer:.1%}, once {m.many:.1%}"),
+        Check("converged", m.longer >= m.attack - SLACK, f"twice as many leave {m.longer:.1%}, this {m.attack:.1%}"),
+        Check(
+            "monotone",
+            m.one_step <= m.one_step_half + SLACK and m.many <= m.many_half + SLACK,
+            f"ε leaves {m.one_step:.1%} and {m.many:.1%} (one step, many), ε / 2 leaves {m.one_step_half:.1%} and "
+            f"{m.many_half:.1%}",
+        ),
+        Check("landscape", fallen <= FALL, f"towards ε the loss falls by {fallen:.0%} from its highest"),
+        Check("everything", m.everything <= NOTHING_STANDS, f"the widest ball leaves {m.everything:.1%}"),
+        Check("chance", m.chance >= m.attack - SLACK, f"random corners leave {m.chance:.1%}, this {m.attack:.1%}"),
+        Check("square", m.square >= m.attack - SLACK, f"asking for logits leaves {m.square:.1%}, this {m.attack:.1%}"),
+        Check("transfer", m.transfer >= m.attack - SLACK, f"transfer leaves {m.transfer:.1%}, this {m.attack:.1%}"),
+    ]
+
+
+def evidence(checks: Sequence[Check]) -> str:
+    """What a robust accuracy that was checked is worth."""
+    failed = [check.name for check in checks if not check.passed]
+    return f"not evidence: {', '.join(failed)} failed" if failed else f"evidence: {len(checks)} checks passed"

@@ -1,0 +1,278 @@
+"""Domains: the same classes, seen otherwise. What domain adaptation learns from and is judged on.
+
+digits          scikit-learn's digits, 16×16, white on black                   ships in its wheel
+colour-digits   the same digits over its two sample photos, |photo − digit|,   made here, nothing is downloaded
+                each over eight places of them where they are learned from
+mnist           28×28                                                          from a folder
+mnistm          MNIST over photos, |photo − digit| in every colour             Ganin et al., JMLR 2016, section 5.2.3
+usps            16×16 digits of the US Postal Service, enlarged to 28×28       from a folder
+
+Images are [3, H, W] in [0, 1], grey ones with three equal channels. Photos behind the images to learn from never stand
+behind those held out: of scikit-learn's photos one half each, of a folder of photos every other one.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import io
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from sparring.adversarial import data
+from sparring.adversarial.data import Labelled
+from sparring.envs.errors import BadInputError
+from sparring.envs.worlds import Array
+
+Name = Literal["digits", "colour-digits", "mnist", "mnistm", "usps"]
+SIDE = 28
+CROPS = 8  # behind each of the digits that are learned from
+PATCHES = {  # sha256 of the files in mnistm/
+    "patches_train_0.webp": "35065ac54db7299857d919954b09455ddde372fbadd12ada45a2e94ff77c4695",
+    "patches_train_1.webp": "e61148d8fd765ac62a2df0990e916a56f5855d8e4bbbaa7191f76f6cfd13fa26",
+    "patches_train_2.webp": "2aca28deaa5f3b4f67ab3c56383bcb8e844c6ba3960b64e3e3393ba75edc38a8",
+    "patches_test.webp": "2fd8dae620541992f6c6cd062e835e0662fe1e408ed70ddda9a11c4d07247cd5",
+}
+USPS_SHA256 = "bc7c88b75623d12d82668474cc944208a618e708292eda4c272589befa30b8d3"
+PHOTO_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".ppm")
+
+
+class Domain(NamedTuple):
+    """Images to learn from, and others to judge on."""
+
+    name: str
+    train: Labelled
+    test: Labelled
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """[C, H, W]."""
+        return tuple(self.train.x.shape[1:])
+
+    @property
+    def classes(self) -> int:
+        """How many."""
+        return int(self.train.y.max()) + 1
+
+
+def load(name: Name, data_dir: str = "", photos: str = "") -> Domain:
+    """The domain of that name.
+
+    Args:
+        name: of the domain.
+        data_dir: the folder that holds mnist/, mnistm/ and usps/; empty: what the variable SPARRING_DATA names.
+        photos: a folder of photos, from which MNIST-M is made anew.
+
+    Raises:
+        BadInputError: files are missing, cut or altered.
+    """
+    loaders: dict[str, Callable[[], Domain]] = {
+        "digits": digits,
+        "colour-digits": colour_digits,
+        "mnist": lambda: mnist(folder(data_dir)),
+        "mnistm": lambda: mnistm(folder(data_dir), Path(photos) if photos else None),
+        "usps": lambda: usps(folder(data_dir)),
+    }
+    return loaders[name]()
+
+
+def folder(data_dir: str) -> Path:
+    """Where the folders of data lie.
+
+    Raises:
+        BadInputError: nobody says where.
+    """
+    found = data_dir or os.environ.get(data.FOLDER, "")
+    if not found:
+        raise BadInputError(
+            f"where are the data? Name the folder that holds mnist/, mnistm/ and usps/ with --data-dir, or with the "
+            f"variable {data.FOLDER}. (digits and colour-digits need no file)"
+        )
+    return Path(found)
+
+
+def check_alike(source: Domain, target: Domain) -> None:
+    """Make sure that what is learned on one can be asked of the other.
+
+    Raises:
+        BadInputError: shapes or classes differ.
+    """
+    if source.shape != target.shape:
+        raise BadInputError(
+            f"images of {source.name} are {list(source.shape)} and those of {target.name} {list(target.shape)}; "
+            "digits go with colour-digits, mnist with mnistm and usps"
+        )
+    if source.classes != target.classes:
+        raise BadInputError(
+            f"{source.name} has {source.classes} classes and {target.name} {target.classes}; they must be the same"
+        )
+
+
+# ---------------------------------------------------------------------------------------------- without a download
+
+
+def enlarged(images: Labelled) -> Labelled:
+    """Twice as large, in three channels."""
+    x = interpolate(images.x, scale_factor=2, mode="bilinear", align_corners=False)
+    return Labelled(x.expand(-1, 3, -1, -1).contiguous(), images.y)
+
+
+def small_digits() -> tuple[Labelled, Labelled]:
+    """Scikit-learn's as they come, [N, 1, 8, 8] in [0, 1]: to learn from, and held out."""
+    known = data.digits()
+    train, test = (Labelled((part.x + 1) / 2, part.y) for part in (known.train, known.held_out))
+    return train, test
+
+
+@functools.cache
+def digits() -> Domain:
+    """The digits in three equal channels, twice as large as they come."""
+    return Domain("digits", *map(enlarged, small_digits()))
+
+
+@functools.cache
+def colour_digits() -> Domain:
+    """The digits over crops of scikit-learn's photos, enlarged: left halves to learn from, right halves held out."""
+    from sklearn.datasets import load_sample_images
+
+    photos = [np.asarray(photo, np.float32) / 255 for photo in load_sample_images().images]
+    halves = [photo.shape[1] // 2 for photo in photos]
+    left = [photo[:, :half] for photo, half in zip(photos, halves, strict=True)]
+    right = [photo[:, half:] for photo, half in zip(photos, halves, strict=True)]
+    train, test = small_digits()
+    often = Labelled(*(torch.cat([part] * CROPS) for part in train))
+    return Domain("colour-digits", enlarged(over(often, left, seed=0)), enlarged(over(test, right, seed=1)))
+
+
+def over(images: Labelled, photos: Sequence[Array], seed: int) -> Labelled:
+    """|photo − digit| with a random crop behind every image; photos [H, W, 3] float32 in [0, 1]."""
+    crops = torch.from_numpy(cropped(photos, len(images.x), images.x.shape[-1], seed)).permute(0, 3, 1, 2)
+    return Labelled((crops - images.x).abs().contiguous(), images.y)
+
+
+def cropped(photos: Sequence[Array], count: int, side: int, seed: int) -> Array:
+    """Random crops [count, side, side, 3]: a photo, then a corner, each as likely as any other."""
+    dice = np.random.default_rng(seed)
+    chosen = dice.integers(len(photos), size=count)
+    top = dice.integers(np.array([photo.shape[0] - side + 1 for photo in photos])[chosen])
+    left = dice.integers(np.array([photo.shape[1] - side + 1 for photo in photos])[chosen])
+    return np.stack([photos[k][y : y + side, x : x + side] for k, y, x in zip(chosen, top, left, strict=True)]).astype(
+        np.float32
+    )
+
+
+# ---------------------------------------------------------------------------------------------- from a folder
+
+
+@functools.cache
+def mnist(home: Path) -> Domain:
+    """MNIST in three equal channels."""
+
+    def in_colour(images: Labelled) -> Labelled:
+        return Labelled(((images.x + 1) / 2).expand(-1, 3, -1, -1), images.y)
+
+    known = data.idx(home / "mnist", data.MNIST_SHA256)
+    return Domain("mnist", in_colour(known.train), in_colour(known.held_out))
+
+
+@functools.cache
+def mnistm(home: Path, photos: Path | None) -> Domain:
+    """MNIST over photos: over the patches in mnistm/, or over crops of a folder of photos."""
+    plain = mnist(home)
+    if photos is not None:
+        pictures = photos_in(photos, SIDE)
+        train, test = pictures[::2], pictures[1::2]
+        return Domain("mnistm", over(plain.train, train, seed=0), over(plain.test, test, seed=1))
+    names = list(PATCHES)
+    train_patches = np.concatenate([patches(home / "mnistm", name) for name in names[:3]])
+    parts = (train_patches[np.arange(len(plain.train.x)) % len(train_patches)], patches(home / "mnistm", names[3]))
+    blended = [blend(images, behind) for images, behind in zip((plain.train, plain.test), parts, strict=True)]
+    return Domain("mnistm", *blended)
+
+
+def blend(images: Labelled, behind: Array) -> Labelled:
+    """|patch − digit| in whole numbers, as MNIST-M is made; patches [N, 28, 28, 3] uint8."""
+    grey = (images.x[:, 0] * 255).round().to(torch.int16)
+    patch = torch.from_numpy(behind).permute(0, 3, 1, 2).to(torch.int16)
+    return Labelled((patch - grey[:, None]).abs().float() / 255, images.y)
+
+
+def patches(home: Path, name: str) -> Array:
+    """The patches in a picture of 100 × 100 of them, row by row [10000, 28, 28, 3] uint8."""
+    picture = decoded(content(home / name, PATCHES[name]), home / name)
+    return picture.reshape(100, SIDE, 100, SIDE, 3).swapaxes(1, 2).reshape(-1, SIDE, SIDE, 3)
+
+
+def photos_in(home: Path, side: int) -> list[Array]:
+    """All photos of a folder, in the order of their names [H, W, 3] in [0, 1].
+
+    Raises:
+        BadInputError: there are fewer than two, or one is smaller than a crop.
+    """
+    paths = sorted(path for path in home.glob("*") if path.suffix.lower() in PHOTO_ENDINGS)
+    if len(paths) < 2:
+        raise BadInputError(f"{home} holds {len(paths)} photos ({', '.join(PHOTO_ENDINGS)}); two or more are needed")
+    found = []
+    for path in paths:
+        photo = decoded(path.read_bytes(), path)
+        if min(photo.shape[:2]) < side:
+            raise BadInputError(
+                f"{path} has {photo.shape[0]}×{photo.shape[1]} pixels; at least {side}×{side} are needed"
+            )
+        found.append((photo / 255).astype(np.float32))
+    return found
+
+
+def decoded(raw: bytes, path: Path) -> Array:
+    """A picture [H, W, 3] uint8.
+
+    Raises:
+        BadInputError: it is none.
+    """
+    from PIL import Image  # comes with matplotlib
+
+    try:
+        return np.asarray(Image.open(io.BytesIO(raw)).convert("RGB"))
+    except OSError as error:
+        raise BadInputError(f"{path} is no picture: {error}") from None
+
+
+@functools.cache
+def usps(home: Path) -> Domain:
+    """USPS, white on black as MNIST, enlarged to its size."""
+    path = home / "usps" / "usps.npz"
+    arrays = np.load(io.BytesIO(content(path, USPS_SHA256)), allow_pickle=False)
+
+    def part(name: str) -> Labelled:
+        x = torch.from_numpy((arrays[f"{name}_x"] + 1) / 2).float()[:, None]
+        x = interpolate(x, size=(SIDE, SIDE), mode="bilinear", align_corners=False)
+        return Labelled(x.expand(-1, 3, -1, -1).contiguous(), torch.from_numpy(arrays[f"{name}_y"].astype(np.int64)))
+
+    return Domain("usps", part("train"), part("test"))
+
+
+def content(path: Path, sha256: str) -> bytes:
+    """The bytes of a file that must be these.
+
+    Raises:
+        BadInputError: it is missing, cut or altered.
+    """
+    if not path.is_file():
+        raise BadInputError(f"there is no {path}; name the folder that holds {path.parent.name}/ with --data-dir")
+    raw = path.read_bytes()
+    got = hashlib.sha256(raw).hexdigest()
+    if got != sha256:
+        raise BadInputError(f"{path} was cut or altered: its sha256 is {got}, and should be {sha256}")
+    return raw
+
+
+def mean_of(*domains: Domain) -> Tensor:
+    """The mean image of what is learned from [C, H, W], each domain as much as the other."""
+    return torch.stack([domain.train.x.mean(0) for domain in domains]).mean(0)

@@ -1,0 +1,401 @@
+"""Adversarial training: a model against an attacker who is born anew for every batch.
+
+    min_θ E max_{‖δ‖ ≤ ε} L(x + δ, y; θ)                                            Madry et al., ICLR 2018
+
+The attacker holds δ, one for every image of the batch. In a round it begins where its method says, climbs the loss k
+times, each a step of length α along the steepest way in the ball's norm, and is brought back to ball and image; then
+the model moves once, against what the attacker found:
+
+    natural    nobody attacks              noise      δ is random in the ball, and nobody climbs
+    fgsm       from x itself, k = 1, α = ε
+    fgsm-rs    from a random point, k = 1, α = 1.25 ε                               Wong et al., ICLR 2020
+    pgd        from a random point, k steps                                         Madry et al., ICLR 2018
+    trades     δ climbs KL(p(x) ‖ p(x + δ)), the model minimises L(x) + β KL        Zhang et al., ICML 2019
+
+fgsm-rs must begin where x + δ may be no image, as Wong's code does. Cut first, every pixel of a black background that
+rises at all rises by all of ε; the attacker only ever stands in corners, and training fails as that of `fgsm` does.
+
+`fgsm` is here because it fails: the model learns to mask its gradients from one step, not to stand the ball. A robust
+accuracy is evidence only where nothing is masked, so that with every one goes an alarm (`alarm`): its protocol says
+"evidence" or "not evidence".
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import dataclasses
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from math import inf
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, kl_div
+
+from sparring.adversarial import alarm, convnet, data, dynamics, pictures, probes
+from sparring.adversarial.alarm import Subject
+from sparring.adversarial.attacks import Attack, Ball, Norm, reads
+from sparring.adversarial.data import Images, Labelled
+from sparring.adversarial.domains import Domain
+from sparring.adversarial.game import Game, Point
+from sparring.adversarial.play import Play, Schedule, Table
+from sparring.adversarial.sheets import Sheet
+from sparring.agents.protocol import Evaluation, Experiment, Judge, Preset, Published, Watch, unwatched
+from sparring.envs.errors import check_ranges
+from sparring.envs.worlds import Array
+
+Method = Literal["natural", "noise", "fgsm", "fgsm-rs", "pgd", "trades"]
+SHOWN = 10  # images of a sheet, each beside its attack
+AT_A_TIME = 1_000
+
+
+@dataclass(frozen=True)
+class Config:
+    """Symbols as in the module's docstring."""
+
+    schedule: Schedule
+    data: Literal["digits", "mnist", "idx"] = "digits"
+    """digits are scikit-learn's; mnist and idx are read from a folder"""
+    data_dir: str = ""
+    """folder of the idx files; default: mnist/ in what the variable SPARRING_DATA names"""
+    method: Method = "fgsm-rs"
+    """how the attacker begins and climbs"""
+    epsilon: float = 0.3
+    """ε, in units of the pixels' range"""
+    norm: Norm = "linf"
+    """of the ball: the largest change of a pixel, or the Euclidean length"""
+    climbs: int = 7
+    """k of pgd and trades"""
+    stride: float = 0.0
+    """α in units of ε; 0: 1 for fgsm, 1.25 for fgsm-rs, 2.5 / k for pgd and trades"""
+    beta: float = 6.0
+    """β of trades"""
+    batch: int = 100
+    """images in a round"""
+    learning_rate: float = 5e-3
+    """η of Adam, the highest"""
+    cyclic: bool = True
+    """rate from 0 to η in the first two fifths of the run, and back to 0 (Wong et al.)"""
+    width: int = 16
+    """channels of the first convolution; the second has twice as many"""
+    attack_steps: int = 50
+    """of the PGD that an evaluation attacks with"""
+    restarts: int = 1
+    """of it"""
+
+    def __post_init__(self) -> None:
+        Ball(self.epsilon, self.norm)
+        check_ranges(self, climbs=(1, inf), stride=(0, inf), beta=(0, inf), batch=(1, inf), learning_rate=(0, inf))
+        check_ranges(self, width=(1, inf), attack_steps=(1, inf), restarts=(1, inf))
+
+    @property
+    def ball(self) -> Ball:
+        """Where the attacker may go."""
+        return Ball(self.epsilon, self.norm)
+
+    @property
+    def climbers(self) -> bool:
+        """Whether there is an attacker who climbs."""
+        return self.method not in ("natural", "noise")
+
+    @property
+    def turns(self) -> int:
+        """How often the first player moves in a round: the attacker, if there is one."""
+        return self.climbs if self.method in ("pgd", "trades") else 1
+
+    @property
+    def alpha(self) -> float:
+        """α."""
+        usual = {"fgsm": 1.0, "fgsm-rs": 1.25}.get(self.method, 2.5 / self.climbs)
+        return (self.stride or usual) * self.epsilon
+
+    @property
+    def attack(self) -> Attack:
+        """What an evaluation attacks with."""
+        return Attack("pgd", self.ball, steps=self.attack_steps, restarts=self.restarts)
+
+
+@functools.cache
+def images_of(name: Literal["digits", "mnist", "idx"], data_dir: str) -> Domain:
+    """The images in [0, 1].
+
+    Raises:
+        BadInputError: they are not there.
+    """
+    known = data.load(name, data_dir)
+    assert isinstance(known, Images)
+    return Domain(name, *(Labelled((part.x + 1) / 2, part.y) for part in (known.train, known.held_out)))
+
+
+class Dealt(NamedTuple):
+    """What a round is played on."""
+
+    x: Tensor  # [B, C, H, W] in [0, 1]
+    y: Tensor  # [B]
+    start: Tensor  # [B, C, H, W]: where δ begins
+
+
+class Steepest(torch.optim.Optimizer):
+    """Steps of one length along the steepest way in a ball's norm: w ← w − α dir(∇)."""
+
+    def __init__(self, weights: Sequence[nn.Parameter], ball: Ball, alpha: float) -> None:
+        self.ball = ball
+        super().__init__(list(weights), {"lr": alpha})
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        """One step."""
+        for group in self.param_groups:
+            for weight in group["params"]:
+                if weight.grad is not None and group["lr"]:
+                    weight.sub_(self.ball.direction(weight.grad), alpha=group["lr"])
+
+
+class Standing(Game[Dealt]):
+    """The attacker moves first, if there is one who climbs; then the model."""
+
+    def __init__(self, config: Config, model: nn.Module, shape: tuple[int, ...]) -> None:
+        attacker = {"attacker": Point(torch.zeros(config.batch, *shape))} if config.climbers else {}
+        super().__init__({**attacker, "model": model})
+        self.config = config
+        self.images: Tensor | None = None  # of the round in progress
+
+    def begin(self, batch: Dealt) -> Sequence[str]:
+        """The attacker is born anew, where its method says."""
+        if not self.config.climbers:
+            return ()
+        with torch.no_grad():
+            self.at("attacker").copy_(batch.start)
+        self.images = batch.x
+        return ("attacker",)
+
+    def project(self, player: str) -> None:
+        """Bring the attacker back to ball and image."""
+        if player == "attacker":
+            assert self.images is not None
+            delta = self.at("attacker")
+            delta.copy_(self.config.ball.project(delta, self.images))
+
+    def loss(self, player: str, batch: Dealt) -> Tensor:
+        """As this module's equations say; the attacker's is a sum, so that no image's step depends on the others."""
+        model = self.players["model"]
+        moved = batch.x + (self.at("attacker") if self.config.climbers else batch.start)
+        if self.config.method == "trades":
+            clean, attacked = model(batch.x), model(moved)
+            apart = kl_div(attacked.log_softmax(1), clean.log_softmax(1), log_target=True, reduction="sum")
+            if player == "attacker":
+                return -apart
+            return cross_entropy(clean, batch.y) + self.config.beta * apart / len(batch.y)
+        if player == "attacker":
+            return -cross_entropy(model(moved), batch.y, reduction="sum")
+        return cross_entropy(model(moved), batch.y)
+
+
+def dealer(config: Config, images: Labelled) -> Callable[[torch.Generator, int], Sequence[Dealt]]:
+    """Deals batches, and where the attacker begins in each."""
+
+    def deal(dice: torch.Generator, count: int) -> Sequence[Dealt]:
+        x, y = data.drawn(images, dice, config.batch * count)
+        start = torch.zeros_like(x)
+        if config.method == "fgsm-rs":
+            start = config.ball.uniform(x, dice)
+        elif config.method in ("noise", "pgd"):
+            start = config.ball.anywhere(x, dice)
+        elif config.method == "trades":
+            start = config.ball.project(0.001 * torch.randn(x.shape, generator=dice, device=x.device), x)
+        parts = (torch.split(part, config.batch) for part in (x, y, start))
+        return [Dealt(*some) for some in zip(*parts, strict=True)]
+
+    return deal
+
+
+def there_and_back(updates: int) -> Callable[[int], float]:
+    """A rate that rises for two fifths of the updates and falls to 0 over the rest."""
+    peak = 0.4 * updates
+    return lambda begun: (begun + 1) / peak if begun < peak else max(0.0, (updates - begun) / (updates - peak))
+
+
+def experiment(config: Config, *, seed: int, device: str) -> Experiment:
+    """A model and its attacker, on data that are there.
+
+    Raises:
+        BadInputError: they are not.
+    """
+    images = images_of(config.data, config.data_dir)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(int(np.random.SeedSequence(seed).generate_state(1)[0]))
+        model = convnet.network(images.shape, images.classes, config.width)
+    game = Standing(config, model, images.shape).to(device)
+    optimisers: dict[str, torch.optim.Optimizer] = {
+        "model": torch.optim.Adam(model.parameters(), lr=config.learning_rate, fused=True)
+    }
+    if config.climbers:
+        optimisers["attacker"] = Steepest(list(game.players["attacker"].parameters()), config.ball, config.alpha)
+    moves: dynamics.Dynamics[Dealt] = dynamics.Alternating(config.turns, fresh=False)
+    rates = {"model": there_and_back(config.schedule.updates)} if config.cyclic else {}
+    table = Table(dealer(config, images.train), rounds=config.schedule.rounds, batches=1, device=device)
+    return Experiment(Play(game, moves, optimisers, rates=rates), table, judge(config, images, seed))
+
+
+# ---------------------------------------------------------------------------------------------- how it is judged
+
+
+def subject(config: Config, play: Play[Any]) -> Subject:
+    """The model as it is attacked."""
+    return Subject(play.game.players["model"], images_of(config.data, config.data_dir), config.attack)
+
+
+@contextlib.contextmanager
+def at_rest(model: nn.Module) -> Iterator[None]:
+    """While a model neither counts nor drops anything."""
+    before = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(before)
+
+
+def judge(config: Config, images: Domain, seed: int) -> Judge:
+    """Accuracies, clean and attacked, and whether the latter are evidence."""
+
+    def evaluation(play: Play[Any], /, *, watch: Watch = unwatched) -> Evaluation:
+        model = play.game.players["model"]
+        device = next(model.parameters()).device
+        few = slice(config.schedule.samples)
+        x, y = images.test.x[few].to(device), images.test.y[few].to(device)
+        dice = torch.Generator(device).manual_seed(seed)
+        with at_rest(model):
+            found = accuracies(config.attack, model, x, y, dice, watch)
+            some = slice(alarm.IMAGES)
+            other = convnet.twin(images).to(device)
+            checks = alarm.sounded(model, x[some], y[some], config.attack, dice, other)
+            found["alarms"] = float(sum(not check.passed for check in checks))
+            sheet = sheet_of(config, play, images, found)
+        protocol = {
+            "name": config.data,
+            "samples": len(x),
+            "seeds": [seed, seed],
+            "ball": f"{config.norm} {config.epsilon:g}",
+            "attack": f"PGD-{config.attack_steps}×{config.restarts}",
+            "checkpoint": "last",
+            "robust accuracy": alarm.evidence(checks),
+        }
+        return Evaluation(found, protocol, [], [sheet])
+
+    return evaluation
+
+
+def accuracies(
+    attack: Attack, model: nn.Module, x: Tensor, y: Tensor, dice: torch.Generator, watch: Watch
+) -> dict[str, float]:
+    """The robust accuracy with its interval, then the clean one."""
+    right: list[Tensor] = []
+    for first in range(0, len(x), AT_A_TIME):
+        some, labels = x[first : first + AT_A_TIME], y[first : first + AT_A_TIME]
+        right.append(reads(model, attack(model, some, labels, dice)) == labels)
+        watch(first + len(some), len(x))
+    stood = torch.cat(right)
+    low, high = probes.wilson(int(stood.sum()), len(stood))
+    return {
+        "robust_accuracy": float(stood.double().mean()),
+        "robust_accuracy_low": low,
+        "robust_accuracy_high": high,
+        "clean_accuracy": float((reads(model, x) == y).double().mean()),
+    }
+
+
+# ---------------------------------------------------------------------------------------------- what is kept and shown
+
+
+def sheet_of(config: Config, play: Play[Any], images: Domain, found: dict[str, float]) -> Sheet:
+    """A few images with what the attack makes of them, and the model that was attacked."""
+    model = copy.deepcopy(play.game.players["model"]).cpu()
+    shown, labels = images.test.x[:SHOWN], images.test.y[:SHOWN]
+    return Sheet(
+        "robust",
+        dataclasses.asdict(config),
+        play.match.rounds,
+        found,
+        torch.get_num_threads(),
+        shown.flatten(1).numpy(),
+        labels.numpy(),
+        np.asarray(attacked(config, model, shown, labels).numpy()),
+        {name: weight.detach().numpy().copy() for name, weight in model.state_dict().items()},
+    )
+
+
+def attacked(config: Config, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+    """The attack of a sheet, which rolls the same dice every time."""
+    return dataclasses.replace(config.attack, restarts=1)(model, x, y, torch.Generator().manual_seed(0))
+
+
+def remake(config: Config, sheet: Sheet) -> Array:
+    """A sheet's attacked images, attacked again."""
+    shape = sheet.samples.shape[1:]
+    model = revived(config, sheet)
+    before = torch.get_num_threads()
+    torch.set_num_threads(sheet.threads)
+    try:
+        x = torch.from_numpy(sheet.latents).view(-1, *shape)
+        return np.asarray(attacked(config, model, x, torch.from_numpy(sheet.labels)).numpy())
+    finally:
+        torch.set_num_threads(before)
+
+
+def revived(config: Config, sheet: Sheet) -> nn.Module:
+    """The model of a sheet."""
+    classes = len(list(sheet.weights.values())[-1])  # the last bias
+    model = convnet.network(sheet.samples.shape[1:], classes, config.width)
+    model.load_state_dict(sheet.state_dict())
+    return model.eval()
+
+
+def picture(config: Config, sheet: Sheet) -> Array:
+    """Images above, what the attack made of them below, each with what is read in it; and the loss on the way there."""
+    from matplotlib.figure import Figure
+
+    shape, model = sheet.samples.shape[1:], revived(config, sheet)
+    labels, rows = torch.from_numpy(sheet.labels), (sheet.latents.reshape(-1, *shape), sheet.samples)
+    figure = Figure(figsize=(3 * pictures.SIDE, pictures.SIDE), layout="constrained", dpi=pictures.DPI)
+    figure.suptitle(f"{config.data}: {config.method} · step {sheet.step:,}")
+    halves: Any = figure.subfigures(1, 2, width_ratios=(2, 1))
+    left, right = halves
+    grid = left.subplots(2, len(sheet.latents))
+    for line, images in zip(grid, rows, strict=True):
+        for axes, image, read, label in zip(line, images, reads(model, torch.from_numpy(images)), labels, strict=True):
+            axes.imshow(image.transpose(1, 2, 0).squeeze(), cmap="gray", vmin=0, vmax=1)
+            axes.set(xticks=[], yticks=[])
+            axes.set_title(str(int(read)), color=pictures.REAL if read == label else pictures.FAKE)
+    landscape = right.subplots()
+    points = np.linspace(0, config.epsilon, alarm.PLACES + 1)
+    landscape.plot(points, alarm.landscape(model, torch.from_numpy(rows[0]), labels, config.ball), color=pictures.FAKE)
+    landscape.set(title="loss along the steepest way", xlabel="ε", ylabel="cross-entropy", ylim=(0, None))
+    return pictures.pixels(figure)
+
+
+DIGITS = Config(Schedule(steps=1_500, evaluate_every=10, samples=597), epsilon=0.2)
+MNIST = Config(Schedule(steps=6_000, evaluate_every=30, samples=1_000), "mnist")
+PRESETS = {
+    "digits": Preset("scikit-learn's digits, ε = 0.2, without a download", DIGITS),
+    "mnist-fgsm-rs": Preset(
+        "MNIST, ε = 0.3: ten epochs of one random start and one step",
+        MNIST,
+        published=Published("0.888 (0.829 AutoAttack)", "Wong et al., ICLR 2020: PGD-50×10"),
+    ),
+    "mnist-pgd": Preset(
+        "MNIST, ε = 0.3: many steps",
+        dataclasses.replace(MNIST, method="pgd", climbs=20),
+        published=Published("0.893", "Madry et al., ICLR 2018: PGD-100×20, a larger network"),
+    ),
+    "mnist-trades": Preset(
+        "MNIST, ε = 0.3: clean and attacked apart", dataclasses.replace(MNIST, method="trades", climbs=10)
+    ),
+    "mnist-fgsm": Preset(
+        "the one that fails: its gradients are masked, and the alarm says so", dataclasses.replace(MNIST, method="fgsm")
+    ),
+}

@@ -1,0 +1,133 @@
+"""What adapting to a domain without labels gains: methods side by side, over seeds, with the floor and the ceiling.
+
+Every method is a sweep in FOLDER/METHOD of `sparring sweep dann`; what is complete is left alone, so a stopped
+benchmark goes on. A seed's figure is its run's own final evaluation: accuracy on all held-out target images, last
+checkpoint. No label of the target chose anything, except in `train_on_target`, fine-tuning and transfer, which learn
+from them. `_share_of_gap` is (method − source only) / (train on target − source only), seed by seed. `_a_distance` is
+what fresh probes see in frozen features, `_source_accuracy` and `_entropy` are known without labels, too.
+
+MNIST, MNIST-M and USPS are found where the variable SPARRING_DATA says.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pictures
+import record
+import sweeps
+from matplotlib.figure import Figure
+from mixtures import minutes_of
+
+from sparring.adversarial.dann import CRITICAL, protocol_of
+from sparring.runners import keepsakes, replay
+from sparring.runners.sweepfolder import Sweep
+
+UNLABELLED = (*CRITICAL, "mmd", "coral")  # the methods whose share of the gap is told
+FLOOR, CEILING = "source_only", "train_on_target"
+FIGURES = {"source_accuracy": "source_accuracy", "a_distance": "a_distance", "entropy": "target_entropy"}
+JMLR = "Ganin et al., JMLR 2016, table 2"
+V1 = "Ganin & Lempitsky, arXiv 1409.7495v1 (2014), table 1"
+
+
+def arguments(description: str, claim: str, methods: Sequence[str], seeds: int = 5) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, nargs="+", default=list(range(seeds)))
+    parser.add_argument("--methods", nargs="+", default=list(methods), choices=list(methods))
+    parser.add_argument("--jobs", type=int, help="runs at a time; default: as many as the cores hold")
+    parser.add_argument("--steps", type=int, help="rounds of every run; default: as the preset has it")
+    parser.add_argument("--runs", type=Path, default=Path(f"runs/{claim}"), help="folder of all runs")
+    return parser.parse_args()
+
+
+def swept(options: argparse.Namespace, methods: Mapping[str, Sequence[str]]) -> dict[str, Sweep]:
+    """The sweeps of the methods that were asked for, complete."""
+    more = ["--steps", str(options.steps)] if options.steps else []
+    return {
+        name: sweeps.trained("dann", [*methods[name], *more], options.seeds, options.runs / name, options.jobs)
+        for name in options.methods
+    }
+
+
+def figures_of(done: Mapping[str, Sweep], seeds: Sequence[int]) -> dict[str, Any]:
+    """Every method's figures over seeds."""
+    accuracies: dict[str, list[float]] = {}
+    figures: dict[str, Any] = {}
+    for name, sweep in done.items():
+        runs = [sweep.folder(seed) for seed in seeds]
+        judged = [run.judgement() for run in runs]
+        accuracies[name] = [one["target_accuracy"] for one in judged]
+        figures[name] = record.over_seeds(accuracies[name])
+        figures[f"{name}_std"] = float(np.std(accuracies[name], ddof=1)) if len(seeds) > 1 else 0.0
+        for figure, metric in FIGURES.items():
+            figures[f"{name}_{figure}"] = record.over_seeds([one[metric] for one in judged])
+        figures[f"{name}_minutes"] = float(np.mean([minutes_of(run) for run in runs]))
+    if {FLOOR, CEILING} <= accuracies.keys():
+        floor, ceiling = (np.array(accuracies[name]) for name in (FLOOR, CEILING))
+        for name in (name for name, sweep in done.items() if sweep.job.config.method in UNLABELLED):
+            figures[f"{name}_share_of_gap"] = record.over_seeds(
+                list((np.array(accuracies[name]) - floor) / (ceiling - floor))
+            )
+    return figures
+
+
+def protocols(done: Mapping[str, Sweep], methods: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    """What every method's number stands on, and the command that makes it."""
+    return {
+        name: {
+            **{key: told for key, told in protocol_of(sweep.job.config, 10**9, 0).items() if key != "seeds"},
+            "job": ["sparring", "sweep", "dann", *methods[name]],
+        }
+        for name, sweep in done.items()
+    }
+
+
+def draw(figures: Mapping[str, Any], methods: Sequence[str], title: str, path: Path) -> None:
+    """A row a method."""
+    figure = Figure(figsize=(9, 0.42 * len(methods) + 1.3), layout="constrained")
+    axes = pictures.axes_of(figure, title=title, xlabel="accuracy on the target")
+    ends = (FLOOR, CEILING)
+    colours = [
+        pictures.GREY if name in ends else pictures.VERMILLION if "dann" in name else pictures.BLUE for name in methods
+    ]
+    pictures.estimates(axes, [figures[name] for name in methods], colours)
+    pictures.rows(axes, [name.replace("_", " ") for name in methods])
+    pictures.save(figure, path)
+
+
+def before_and_after(sweep: Sweep, seed: int, path: Path) -> None:
+    """Features of both domains as a run's evaluations saw them, one picture beside the other."""
+    replay.strip(keepsakes.show(keepsakes.together(sweep.folder(seed).episodes)), path, most=2)
+    print(f"wrote {path}")
+
+
+def measure(
+    claim: str,
+    description: str,
+    methods: Mapping[str, Sequence[str]],
+    published: Mapping[str, Any],
+    *,
+    seeds: int = 5,
+    notes: str = "",
+) -> None:
+    """The benchmark `claim`."""
+    options = arguments(f"{description}\n{__doc__}", claim, list(methods), seeds)
+    done = swept(options, methods)
+    figures = figures_of(done, options.seeds)
+    path = record.write(
+        claim,
+        figures=figures,
+        protocol={"checkpoint": "last", "methods": protocols(done, methods)},
+        seeds=options.seeds,
+        notes=f"Means over seeds with bootstrap intervals; _minutes are of training, with as many runs at a time as "
+        f"there are cores. {notes}".strip(),
+        published=published,
+    )
+    draw(figures, options.methods, f"{claim}: {len(options.seeds)} seeds", path)
+    if "dann" in done:
+        before_and_after(done["dann"], options.seeds[0], path.with_name(f"{claim}_features.png"))

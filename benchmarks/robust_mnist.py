@@ -1,0 +1,144 @@
+"""MNIST within ε = 0.3: what training against an attacker stands, under stronger attacks than it was trained with.
+
+Every method is a sweep of `sparring sweep robust` in FOLDER/METHOD; then `sparring attack` does what ATTACKS says to
+the last checkpoint of every seed, on all 10,000 held-out images. What is complete is left alone, so a stopped benchmark
+goes on. `_verdict` is what the masking alarm says of the number; `_transfer` and `_noise` are what the same attack made
+on a natural twin, and noise, leave. `fgsm` is the training that fails.
+
+MNIST is found where the variable SPARRING_DATA says.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pictures
+import record
+import sweeps
+from matplotlib.figure import Figure
+from mixtures import minutes_of
+from rich.console import Console
+
+from sparring.runners import siege
+from sparring.runners.folder import RunFolder
+from sparring.runners.job import Job
+from sparring.runners.options import Attack as Options
+
+METHODS = {
+    "natural": ["--preset", "mnist-fgsm-rs", "--method", "natural"],
+    "fgsm": ["--preset", "mnist-fgsm"],
+    "fgsm_rs": ["--preset", "mnist-fgsm-rs"],
+    "pgd_training": ["--preset", "mnist-pgd"],
+    "trades": ["--preset", "mnist-trades"],
+}
+ATTACKS: dict[str, list[dict[str, Any]]] = {
+    "natural": [{"attack": "fgsm"}, {"steps": 40, "restarts": 1}],
+    "fgsm": [{"attack": "fgsm"}, {"steps": 50, "restarts": 10}],
+    "fgsm_rs": [{"steps": 50, "restarts": 10}],
+    "pgd_training": [{"steps": 100, "restarts": 20}],
+    "trades": [{"steps": 50, "restarts": 10}],
+}
+MADRY, WONG = "Madry et al., ICLR 2018", "fast_adversarial, README"
+PUBLISHED = {
+    "natural_fgsm": {"value": 0.064, "source": MADRY},
+    "fgsm_rs_clean": {"value": 0.9850, "source": WONG},
+    "fgsm_rs_pgd50x10": {"value": 0.8877, "source": WONG},
+    "pgd_training_clean": {"value": 0.988, "source": f"{MADRY}, a larger network"},
+    "pgd_training_pgd100x20": {"value": 0.893, "source": f"{MADRY}, a larger network"},
+    "pgd_training_transfer": {"value": 0.957, "source": f"{MADRY}: PGD-100×20 made on another network"},
+}
+
+
+def title(options: Options) -> str:
+    """Of an attack, in a figure's name."""
+    return options.attack if options.attack != "pgd" else f"pgd{options.steps}x{options.restarts}"
+
+
+def besieged(run: RunFolder, options: Options) -> dict[str, Any]:
+    """What `sparring attack` finds of a run, or has found."""
+    job = Job.of(run)
+    experiment = job.build()
+    update = run.restore(experiment.algorithm.parts())
+    assert update is not None
+    subject = siege.subject_of(job.algorithm, job.config, experiment.algorithm)
+    path = siege.path_of(siege.attack_of(options, subject.attack), options, update, run.path)
+    if not path.exists():
+        found = siege.besieged(subject, options, job.device)
+        siege.show(found, Console())
+        siege.keep(found, options, update, run.path)
+    return dict(json.loads(path.read_text()))
+
+
+def asked(name: str, run: Path, samples: int, briefly: bool) -> list[Options]:
+    """The attacks on a run."""
+    usual: dict[str, Any] = {"attack": "pgd", "steps": None, "restarts": None}
+    brief = {"steps": 2, "restarts": 1} if briefly else {}
+    return [Options(run=run, samples=samples, **{**usual, **one, **brief}) for one in ATTACKS[name]]
+
+
+def figures_of(name: str, runs: Sequence[RunFolder], attacks: Sequence[Sequence[Options]]) -> dict[str, Any]:
+    """A method's figures over seeds, by attack."""
+    figures: dict[str, Any] = {f"{name}_minutes": float(np.mean([minutes_of(run) for run in runs]))}
+    for options in zip(*attacks, strict=True):
+        found = [besieged(run, one) for run, one in zip(runs, options, strict=True)]
+        key = f"{name}_{title(options[0])}"
+        figures[key] = record.over_seeds([list(one["accuracy"].values())[-1]["accuracy"] for one in found])
+        figures[f"{key}_verdict"] = [one["verdict"] for one in found]
+        for row in ("clean", "transfer", "noise"):
+            figures[f"{name}_{row}"] = record.over_seeds([one["accuracy"][row]["accuracy"] for one in found])
+    return figures
+
+
+def draw(figures: dict[str, Any], path: Path) -> None:
+    """A row a number."""
+    shown = [name for name, figure in figures.items() if isinstance(figure, dict)]
+    figure = Figure(figsize=(9, 0.34 * len(shown) + 1.2), layout="constrained")
+    axes = pictures.axes_of(figure, title="MNIST, ε = 0.3", xlabel="accuracy")
+    colours = [pictures.VERMILLION if "pgd1" in name or "pgd5" in name else pictures.BLUE for name in shown]
+    pictures.estimates(axes, [figures[name] for name in shown], colours)
+    pictures.rows(axes, [name.replace("_", " ") for name in shown])
+    pictures.save(figure, path)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
+    parser.add_argument("--jobs", type=int, help="runs at a time; default: as many as the cores hold")
+    parser.add_argument("--samples", type=int, default=10_000, help="images that are attacked")
+    parser.add_argument("--steps", type=int, help="rounds of every run, and 2 steps of PGD: to try whether it runs")
+    parser.add_argument("--runs", type=Path, default=Path("runs/robust_mnist"), help="folder of all runs")
+    options = parser.parse_args()
+    more = ["--steps", str(options.steps), "--attack-steps", "2"] if options.steps else []
+    figures: dict[str, Any] = {}
+    titles: dict[str, list[str]] = {}
+    for name in options.methods:
+        sweep = sweeps.trained("robust", [*METHODS[name], *more], options.seeds, options.runs / name, options.jobs)
+        runs = [sweep.folder(seed) for seed in options.seeds]
+        attacks = [asked(name, run.path, options.samples, bool(options.steps)) for run in runs]
+        titles[name] = [title(one) for one in attacks[0]]
+        figures |= figures_of(name, runs, attacks)
+    path = record.write(
+        "robust_mnist",
+        figures=figures,
+        protocol={
+            "ball": "linf 0.3",
+            "samples": options.samples,
+            "checkpoint": "last",
+            "attacks": titles,
+            "jobs": {name: ["sparring", "sweep", "robust", *METHODS[name], *more] for name in options.methods},
+        },
+        seeds=options.seeds,
+        notes="_minutes are of training. A number whose _verdict is not evidence says nothing about robustness.",
+        published=PUBLISHED,
+    )
+    draw(figures, path)
+
+
+if __name__ == "__main__":
+    main()

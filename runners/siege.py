@@ -1,0 +1,196 @@
+"""A siege: what a trained classifier stands, attack by attack, and whether that is evidence.
+
+The attack that was asked for stands beside baselines that anybody should beat: noise, one change for all images, one
+step, and the same attack made on another model. The alarm checks all of it; everything lies in the run's folder.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+
+from sparring.adversarial import alarm, attacks, convnet, probes
+from sparring.adversarial.alarm import Check, Subject
+from sparring.adversarial.attacks import Attack, Ball
+from sparring.adversarial.data import drawn
+from sparring.agents.protocol import Watch, unwatched
+from sparring.envs.errors import BadInputError
+from sparring.envs.files import write_aside
+from sparring.runners import catalog
+from sparring.runners.options import Attack as Options
+
+FOLDER = "attacks"  # in a run's
+AT_A_TIME = 500  # images
+LEARNED = 2_000  # images that the universal change is made on
+UNIVERSAL_STEPS, UNIVERSAL_BATCH = 100, 128
+
+
+class Stood(NamedTuple):
+    """What is left of a classifier's accuracy, and its 95 % interval; how often a target was reached."""
+
+    accuracy: float
+    low: float
+    high: float
+    reached: float | None = None
+
+
+class Siege(NamedTuple):
+    """All that was found."""
+
+    attack: Attack
+    targeted: bool
+    stood: dict[str, Stood]  # by attack; the one that was asked for last
+    checks: list[Check]
+
+
+def subject_of(algorithm: str, config: Any, play: Any) -> Subject:
+    """The classifier of a run.
+
+    Raises:
+        BadInputError: its algorithm has none.
+    """
+    module = catalog.load(algorithm)
+    if not hasattr(module, "subject"):
+        known = [name for name in catalog.algorithms() if hasattr(catalog.load(name), "subject")]
+        raise BadInputError(f"{algorithm} trains no classifier that could be attacked; {' and '.join(known)} do")
+    subject: Subject = module.subject(config, play)
+    return subject
+
+
+def attack_of(options: Options, usual: Attack) -> Attack:
+    """The attack that was asked for; what is not said is as the run's own evaluations have it.
+
+    Raises:
+        BadInputError: the ball is larger than the pixels' range, or a number of steps is none.
+    """
+    own = usual.ball
+    if options.norm not in (None, own.norm) and options.epsilon is None:
+        raise BadInputError(
+            f"--norm {options.norm} needs --epsilon: the run's {own.epsilon:g} is a radius in {own.norm}"
+        )
+    epsilon = own.epsilon if options.epsilon is None else options.epsilon
+    ball = Ball(epsilon, options.norm or own.norm)
+    given = {"steps": options.steps, "restarts": options.restarts}
+    changes = {name: value for name, value in given.items() if value is not None}
+    return dataclasses.replace(usual, name=options.attack, ball=ball, step=options.step, **changes)
+
+
+def besieged(subject: Subject, options: Options, device: str, watch: Watch = unwatched) -> Siege:
+    """Attack it.
+
+    Args:
+        subject: the classifier, which is left in evaluation mode, and its images.
+        options: what was asked for.
+        device: to compute on.
+        watch: told how many of the attacks are done.
+
+    Raises:
+        BadInputError: as `attack_of` and `attacks.check`.
+    """
+    attack = attack_of(options, subject.attack)
+    model, other = subject.model.to(device).eval(), convnet.twin(subject.domain).to(device)
+    few = slice(options.samples)
+    x, y = subject.domain.test.x[few].to(device), subject.domain.test.y[few].to(device)
+    dice = torch.Generator(device).manual_seed(options.seed)
+    target = attacks.logits_of(model, x).argmin(1) if options.targeted else None
+    one = dataclasses.replace(attack, name="fgsm")
+    rows: dict[str, Callable[[], Tensor]] = {
+        "clean": lambda: x,
+        "noise": lambda: at_once(dataclasses.replace(attack, name="noise"), model, x, y, dice, None),
+        "universal": lambda: (x + universal(subject, model, attack, device, dice)).clamp(0, 1),
+        "transfer": lambda: at_once(attack, other, x, y, dice, target),
+        "fgsm": lambda: at_once(one, model, x, y, dice, target),
+        title(attack): lambda: at_once(attack, model, x, y, dice, target),
+    }
+    stood = {}
+    for number, (name, attacked) in enumerate(rows.items()):
+        watch(number, len(rows) + 1)
+        aims = target if name in ("transfer", "fgsm", title(attack)) else None
+        stood[name] = judged(attacks.reads(model, attacked()), y, aims)
+    watch(len(rows), len(rows) + 1)
+    some = slice(alarm.IMAGES)
+    checks = alarm.sounded(model, x[some], y[some], attack, dice, other)
+    return Siege(attack, options.targeted, stood, checks)
+
+
+def title(attack: Attack) -> str:
+    """An attack in a word."""
+    if attack.name in ("climb", "pgd"):
+        return f"{attack.name.upper()}-{attack.steps}×{attack.restarts}"
+    return f"{attack.name}-{attack.steps}" if attack.name in ("random", "square") else attack.name
+
+
+def at_once(
+    attack: Attack, model: torch.nn.Module, x: Tensor, y: Tensor, dice: torch.Generator, target: Tensor | None
+) -> Tensor:
+    """Attacked images, some at a time."""
+    parts = [slice(first, first + AT_A_TIME) for first in range(0, len(x), AT_A_TIME)]
+    return torch.cat([attack(model, x[p], y[p], dice, None if target is None else target[p]) for p in parts])
+
+
+def universal(subject: Subject, model: torch.nn.Module, attack: Attack, device: str, dice: torch.Generator) -> Tensor:
+    """The change that is best on images to learn from."""
+    x, y = (part.to(device) for part in drawn(subject.domain.train, dice, LEARNED))
+    return attacks.universal(model, x, y, attack.ball, steps=UNIVERSAL_STEPS, batch=UNIVERSAL_BATCH, dice=dice)
+
+
+def judged(read: Tensor, y: Tensor, target: Tensor | None) -> Stood:
+    """What is left where classes [N] are read."""
+    right = int((read == y).sum())
+    reached = None if target is None else float((read == target).double().mean())
+    return Stood(right / len(y), *probes.wilson(right, len(y)), reached)
+
+
+def record_of(siege: Siege, options: Options, update: int) -> dict[str, Any]:
+    """What the file holds."""
+    return {
+        "update": update,
+        "attack": dataclasses.asdict(siege.attack),
+        "targeted": siege.targeted,
+        "samples": options.samples,
+        "seed": options.seed,
+        "accuracy": {name: stood._asdict() for name, stood in siege.stood.items()},
+        "verdict": alarm.evidence(siege.checks),
+        "checks": [check._asdict() for check in siege.checks],
+    }
+
+
+def path_of(attack: Attack, options: Options, update: int, run: Path) -> Path:
+    """Where in the run's folder it is kept."""
+    words = [f"{update:08d}", title(attack).replace("×", "x"), attack.ball.norm, f"{attack.ball.epsilon:g}"]
+    words += ["targeted"] * options.targeted + [f"seed{options.seed}", str(options.samples)]
+    return run / FOLDER / f"{'-'.join(words)}.json"
+
+
+def keep(siege: Siege, options: Options, update: int, run: Path) -> Path:
+    """Write it into the run's folder."""
+    path = path_of(siege.attack, options, update, run)
+    path.parent.mkdir(exist_ok=True)
+    write_aside(path, (json.dumps(record_of(siege, options, update), indent=2) + "\n").encode())
+    return path
+
+
+def show(siege: Siege, console: Console) -> None:
+    """Two tables: what was stood, and what the alarm says; then the verdict."""
+    ball = siege.attack.ball
+    aimed = ["target reached"] if siege.targeted else []
+    table = Table(f"{ball.norm} {ball.epsilon:g}", "accuracy", "95 % interval", *aimed, box=None, padding=(0, 2))
+    for name, stood in siege.stood.items():
+        reached = [] if not siege.targeted else ["" if stood.reached is None else f"{stood.reached:.1%}"]
+        table.add_row(name, f"{stood.accuracy:.1%}", f"{stood.low:.1%} … {stood.high:.1%}", *reached)
+    console.print(table)
+    checks = Table("check", "", "", box=None, padding=(0, 2))
+    for check in siege.checks:
+        checks.add_row(check.name, "[green]passed[/]" if check.passed else "[red]failed[/]", check.told)
+    console.print(checks)
+    colour = "green" if all(check.passed for check in siege.checks) else "red"
+    last = list(siege.stood)[-1]
+    console.print(f"{last} leaves {siege.stood[last].accuracy:.1%}: [{colour}]{alarm.evidence(siege.checks)}[/]")

@@ -1,0 +1,222 @@
+"""The masking alarm: silent on an honest model, and every check fires on a case that was built to fail it."""
+
+import pytest
+import torch
+from torch import nn
+
+from sparring.adversarial import alarm
+from sparring.adversarial.alarm import Measured
+from sparring.adversarial.attacks import Attack, Ball
+from sparring.envs.errors import BadInputError
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+HONEST = Measured(
+    looks_apart=0.0,
+    alone_apart=1e-6,
+    probabilities=False,
+    blind=0.0,
+    clean=0.99,
+    nothing=0.99,
+    attack=0.60,
+    one_step=0.70,
+    many=0.61,
+    longer=0.60,
+    one_step_half=0.90,
+    many_half=0.88,
+    landscape=(0.1, 0.3, 0.6, 1.0),
+    everything=0.0,
+    chance=0.9,
+    square=0.65,
+    transfer=0.8,
+)
+NAMES = [check.name for check in alarm.judged(HONEST)]
+
+
+def dice():
+    return torch.Generator().manual_seed(0)
+
+
+def test_an_honest_model_is_evidence():
+    assert [check.name for check in alarm.judged(HONEST) if not check.passed] == []
+    assert alarm.evidence(alarm.judged(HONEST)) == "evidence: 14 checks passed"
+
+
+def test_all_checks_are_told_in_the_head_of_the_module():
+    told = [line.split()[0] for line in alarm.__doc__.splitlines() if line.startswith("    ")]
+    assert told == NAMES
+
+
+@pytest.mark.parametrize(
+    ("changes", "fired"),
+    [
+        ({"looks_apart": 1e-9}, {"steady"}),
+        ({"alone_apart": 0.01}, {"alone"}),
+        ({"probabilities": True}, {"logits"}),
+        ({"blind": 0.2}, {"sloped"}),
+        ({"nothing": 0.98}, {"nothing"}),
+        ({"one_step": 0.5}, {"iterated"}),
+        ({"longer": 0.7}, {"longer"}),
+        ({"attack": 0.70, "square": 0.70}, {"converged"}),  # the number was found by too weak an attack
+        ({"one_step": 0.95}, {"monotone"}),
+        ({"many_half": 0.5}, {"monotone"}),
+        ({"landscape": (0.1, 1.0, 2.0, 0.9)}, {"landscape"}),
+        ({"everything": 0.2}, {"everything"}),
+        ({"chance": 0.5}, {"chance"}),
+        ({"square": 0.5}, {"square"}),
+        ({"transfer": 0.5}, {"transfer"}),
+    ],
+)
+def test_every_check_fires_on_what_it_is_for_and_no_other_does(changes, fired):
+    checks = alarm.judged(HONEST._replace(**changes))
+    assert {check.name for check in checks if not check.passed} == fired
+    assert alarm.evidence(checks) == f"not evidence: {', '.join(fired)} failed"
+
+
+def test_every_check_has_a_case():
+    [mark] = test_every_check_fires_on_what_it_is_for_and_no_other_does.pytestmark[:1]
+    assert set().union(*(case[1] for case in mark.args[1])) == set(NAMES)
+
+
+# ---------------------------------------------------------------------------------------------- models
+
+
+SIDE = 6
+
+
+class Stripes(nn.Module):
+    """Two classes by the mean of all pixels, with a logit that has a known slope; honest."""
+
+    def __init__(self, steep=40.0):
+        super().__init__()
+        self.steep = steep
+
+    def told(self, x):
+        return self.steep * (x.flatten(1).mean(1) - 0.5)
+
+    def forward(self, x):
+        told = self.told(x)
+        return torch.stack([-told, told], 1)
+
+
+def bright_and_dark(count=120):
+    """Images around 0.4 and 0.6, with some noise."""
+    y = torch.arange(count) % 2
+    noise = 0.1 * torch.rand(count, 1, SIDE, SIDE, generator=dice()) - 0.05
+    return (0.4 + 0.2 * y).view(-1, 1, 1, 1) + noise, y
+
+
+def fired(model, epsilon=0.05, other=None, name="pgd", steps=10):
+    x, y = bright_and_dark()
+    checks = alarm.sounded(
+        model.eval(), x, y, Attack(name, Ball(epsilon), steps=steps), dice(), (other or Stripes()).eval()
+    )
+    return {check.name for check in checks if not check.passed}
+
+
+def test_an_honest_classifier_sets_nothing_off():
+    assert fired(Stripes()) == set()
+    assert fired(Stripes(), epsilon=0.2) == set()
+
+
+def test_a_model_that_guesses_is_not_steady():
+    class Guessing(Stripes):
+        def told(self, x):
+            return super().told(x) + torch.randn(len(x))
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        assert "steady" in fired(Guessing())
+
+
+def test_a_model_that_looks_at_its_neighbours_is_not_alone():
+    class Normalising(Stripes):
+        def told(self, x):
+            return super().told(x - x.mean(0) + 0.5)
+
+    assert "alone" in fired(Normalising())
+
+
+def test_probabilities_in_place_of_logits_are_seen():
+    class Soft(Stripes):
+        def forward(self, x):
+            return super().forward(x).softmax(1)
+
+    assert "logits" in fired(Soft())
+
+
+def test_a_saturated_softmax_masks_the_slope_and_the_search_finds_it_out():
+    """Probabilities that are 0 and 1 to the last bit: no slope, so that only who asks for none succeeds."""
+
+    class Saturated(Stripes):
+        def forward(self, x):
+            return super().forward(x * 100 - 49.5).softmax(1)
+
+    assert {"logits", "sloped", "square", "transfer"} <= fired(Saturated(), epsilon=0.2)
+
+
+def test_rounded_pixels_have_no_slope_and_transfer_goes_around():
+    class Rounded(Stripes):
+        def told(self, x):
+            return super().told((x * 10).round() / 10)
+
+    assert {"sloped", "everything", "transfer"} <= fired(Rounded(), epsilon=0.2)
+
+
+def test_a_slope_that_is_not_finite_is_as_good_as_none():
+    class Broken(Stripes):
+        def told(self, x):
+            return super().told(x) + (x.flatten(1)[:, 0] * 0).sqrt() * 0  # 0 forwards, NaN backwards
+
+    assert "sloped" in fired(Broken())
+
+
+def test_a_ridge_on_the_way_is_what_training_on_one_step_leaves():
+    """Catastrophic overfitting, made by hand: the model errs at half of ε, and is right again at ε itself."""
+
+    class Ridge(Stripes):
+        def forward(self, x):
+            told = x.flatten(1).mean(1) - 0.5
+            side = torch.where(told > 0, 1.0, -1.0)
+            margin = 40 * (told.abs() - 0.05).abs() - 1  # least at half of the way to 0.5, and high at both ends
+            return torch.stack([-side * margin, side * margin], 1)
+
+    assert {"monotone", "landscape"} <= fired(Ridge(), epsilon=0.09)
+
+
+def bent(seed):
+    """A network whose slope turns on the way through the ball, as that of any deep one does."""
+    layers = nn.Linear(SIDE**2, 24), nn.Tanh(), nn.Linear(24, 3)
+    for layer in (layers[0], layers[2]):
+        nn.init.normal_(layer.weight, std=1.0, generator=torch.Generator().manual_seed(seed))
+        nn.init.zeros_(layer.bias)
+    return nn.Sequential(nn.Flatten(), *layers).eval()
+
+
+def test_a_number_that_one_step_found_is_no_evidence_where_many_find_more():
+    x = torch.rand(200, 1, SIDE, SIDE, generator=dice())
+    y = bent(0)(x).argmax(1)
+
+    def fired_by(name):
+        attack = Attack(name, Ball(0.06), steps=20)
+        return {check.name for check in alarm.sounded(bent(0), x, y, attack, dice(), bent(1)) if not check.passed}
+
+    assert fired_by("pgd") == set()
+    assert fired_by("fgsm") == {"converged"}
+
+
+def test_a_model_in_training_mode_is_refused():
+    x, y = bright_and_dark(10)
+    with pytest.raises(BadInputError, match="the model is in training mode"):
+        alarm.sounded(Stripes().train(), x, y, Attack(), dice(), Stripes().eval())
+
+
+def test_the_landscape_of_a_linear_model_rises_as_its_closed_form_does():
+    """The margin m − 2 · 40 t falls linearly along the steepest direction, and the loss is log(1 + e^−m)."""
+    x, y = bright_and_dark(2)
+    model = Stripes().eval()
+    margins = 2 * 40 * (x.flatten(1).mean(1) - 0.5) * (2 * y - 1)
+    found = alarm.landscape(model, x, y, Ball(0.04))
+    places = torch.arange(alarm.PLACES + 1) / alarm.PLACES * 0.04
+    expected = torch.log1p((80 * places[:, None] - margins).exp()).mean(1)
+    torch.testing.assert_close(torch.tensor(found), expected, rtol=1e-4, atol=1e-5)

@@ -1,0 +1,326 @@
+"""Adversarial training: losses in closed form, the round of an attacker, and what an evaluation says."""
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn.functional import softplus
+
+from sparring.adversarial import convnet, robust
+from sparring.adversarial.attacks import Ball
+from sparring.adversarial.dynamics import Alternating
+from sparring.adversarial.game import Match
+from sparring.adversarial.play import Schedule
+from sparring.adversarial.robust import Config, Dealt, Standing, Steepest
+from sparring.envs.errors import BadInputError
+from sparring.runners import keepsakes
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+SHAPE = (1, 3, 3)
+TINY = Config(Schedule(steps=20, rounds=5, samples=40), batch=16, width=4, attack_steps=3)
+
+
+def dice(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def config(**changes):
+    return dataclasses.replace(TINY, **changes)
+
+
+class Logistic(nn.Module):
+    """Two classes, of which the second has the logit ⟨w, x⟩ + b."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(9, generator=dice(1)))
+        self.bias = nn.Parameter(torch.zeros(()))
+
+    def forward(self, x):
+        told = x.flatten(1) @ self.weight + self.bias
+        return torch.stack([torch.zeros_like(told), told], 1)
+
+
+def dealt(settings, count=16):
+    """Images in the middle of the range, where it is in nobody's way."""
+    x = torch.rand(count, *SHAPE, generator=dice(2)) * 0.3 + 0.35
+    y = torch.randint(2, (count,), generator=dice(3))
+    start = torch.zeros_like(x)
+    if settings.method in ("noise", "fgsm-rs", "pgd", "trades"):
+        start = settings.ball.anywhere(x, dice(4))
+    return Dealt(x, y, start)
+
+
+def match_of(settings, model, rate=0.0):
+    game = Standing(settings, model, SHAPE)
+    optimisers = {"model": torch.optim.SGD(model.parameters(), lr=rate)}
+    if settings.climbers:
+        optimisers["attacker"] = Steepest(list(game.players["attacker"].parameters()), settings.ball, settings.alpha)
+    return Match(game, optimisers)
+
+
+def played(match, batch, settings):
+    match.begin(batch)
+    Alternating(settings.turns, fresh=False).step(match, [batch])
+
+
+# ---------------------------------------------------------------------------------------------- closed forms
+
+
+@pytest.mark.parametrize(
+    ("method", "stride", "norm", "dual"),
+    [  # one step from a random point of a round ball ends beside the worst one, so that fgsm-rs is not asked there
+        ("fgsm", 1.0, "linf", 1),
+        ("fgsm", 1.0, "l2", 2),
+        ("fgsm-rs", 2.0, "linf", 1),
+        ("pgd", 0.3, "linf", 1),
+        ("pgd", 0.3, "l2", 2),
+    ],
+)
+def test_training_a_logistic_regression_is_training_on_its_dual_norm_form(method, stride, norm, dual):
+    """max over ‖δ‖ ≤ ε of log(1 + exp(−m)) is log(1 + exp(−m + ε ‖w‖*)); its gradient moves the model."""
+    settings = config(method=method, norm=norm, epsilon=0.1, climbs=60, stride=stride)
+    model, batch = Logistic(), dealt(settings)
+    closed = Logistic()
+    match = match_of(settings, model, rate=0.5)
+    for _ in range(5):
+        side = 2.0 * batch.y - 1
+        margins = side * (batch.x.flatten(1) @ closed.weight + closed.bias)
+        loss = softplus(-margins + settings.epsilon * closed.weight.norm(p=dual)).mean()
+        played(match, batch, settings)
+        torch.testing.assert_close(match.losses["model"], loss.detach(), rtol=1e-4, atol=1e-5)
+        slope = torch.autograd.grad(loss, [closed.weight, closed.bias])
+        with torch.no_grad():
+            for weight, one in zip((closed.weight, closed.bias), slope, strict=True):
+                weight -= 0.5 * one
+        torch.testing.assert_close(model.weight, closed.weight, rtol=1e-3, atol=1e-4)
+
+
+def test_the_natural_and_the_noisy_model_have_no_attacker():
+    for method in ("natural", "noise"):
+        settings, model = config(method=method, epsilon=0.1), Logistic()
+        match, batch = match_of(settings, model), dealt(settings)
+        assert list(match.weights) == ["model"]
+        expected = nn.functional.cross_entropy(model(batch.x + batch.start), batch.y)
+        played(match, batch, settings)
+        torch.testing.assert_close(match.losses["model"], expected.detach())
+        assert match.gradients == 1
+        assert (batch.start == 0).all() == (method == "natural")
+
+
+def test_trades_adds_the_divergence_that_the_attacker_raised():
+    settings, model = config(method="trades", epsilon=0.1, climbs=5, beta=3.0), Logistic()
+    match, batch = match_of(settings, model), dealt(settings)
+    played(match, batch, settings)
+    clean, moved = (model(x).softmax(1) for x in (batch.x, batch.x + match.game.at("attacker")))
+    apart = (clean * (clean / moved).log()).sum(1)
+    natural = -clean.gather(1, batch.y[:, None]).log().mean()
+    torch.testing.assert_close(match.losses["model"], (natural + 3.0 * apart.mean()).detach())
+    at_first = model(batch.x + batch.start).softmax(1)
+    assert (apart > (clean * (clean / at_first).log()).sum(1) - 1e-6).all()
+
+
+# ---------------------------------------------------------------------------------------------- the attacker
+
+
+def test_the_attacker_is_born_anew_in_every_round():
+    settings, model = config(method="fgsm-rs", epsilon=0.1), Logistic()
+    match, batch = match_of(settings, model), dealt(settings)
+    played(match, batch, settings)
+    first = match.game.at("attacker").detach().clone()
+    played(match, batch, settings)
+    torch.testing.assert_close(match.game.at("attacker"), first)
+    direction = -(2.0 * batch.y - 1).view(-1, 1, 1, 1) * model.weight.view(1, *SHAPE).sign()
+    torch.testing.assert_close(first, (batch.start + 0.125 * direction).clamp(-0.1, 0.1))
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+@pytest.mark.parametrize("method", ["fgsm", "fgsm-rs", "pgd", "trades"])
+def test_the_attacker_stays_in_ball_and_image(method, norm):
+    settings, model = config(method=method, norm=norm, epsilon=0.4, climbs=4, stride=3.0), Logistic()
+    match = match_of(settings, model)
+    batch = dealt(settings)
+    edge = batch._replace(x=torch.rand(batch.x.shape, generator=dice(5)).round())
+    edge = edge._replace(start=settings.ball.project(batch.start, edge.x))
+    played(match, edge, settings)
+    delta = match.game.at("attacker").detach()
+    assert ((edge.x + delta >= 0) & (edge.x + delta <= 1)).all()
+    lengths = delta.flatten(1).abs().max() if norm == "linf" else delta.flatten(1).norm(dim=1).max()
+    assert float(lengths) <= 0.4 + 1e-6
+    assert float(lengths) > 0
+
+
+def test_no_images_step_depends_on_the_others():
+    settings, model = config(method="pgd", epsilon=0.1, climbs=3), Logistic()
+    batch = dealt(settings)
+    match = match_of(settings, model)
+    played(match, batch, settings)
+    alone = match_of(config(method="pgd", epsilon=0.1, climbs=3, batch=1), model)
+    few = Dealt(*(part[:1] for part in batch))
+    played(alone, few, settings)
+    torch.testing.assert_close(alone.game.at("attacker")[0], match.game.at("attacker")[0])
+
+
+def test_a_round_costs_what_it_climbs_and_one_for_the_model():
+    for method, gradients in (("natural", 1), ("fgsm", 2), ("fgsm-rs", 2), ("pgd", 8), ("trades", 8)):
+        settings = config(method=method, climbs=7)
+        match = match_of(settings, Logistic())
+        played(match, dealt(settings), settings)
+        assert match.gradients == gradients
+
+
+def test_one_step_from_a_random_start_ends_between_the_corners_of_the_ball_where_an_image_is_black():
+    """Wong's start is not cut to the image. Cut, a black pixel that rises would always rise by ε: 0 + 1.25 ε, cut to ε.
+    With a start U(−ε, ε) it rises by min(ε, start + 1.25 ε), and by less than ε for starts below −ε / 4: 3 in 8."""
+    settings, model = config(method="fgsm-rs", epsilon=0.2, batch=400), Logistic()
+    black = torch.zeros(400, *SHAPE)
+    start = settings.ball.uniform(black, dice())
+    match = match_of(settings, model)
+    played(match, Dealt(black, torch.ones(400, dtype=torch.long), start), settings)
+    rising = match.game.at("attacker").detach()[:, model.weight.view(SHAPE) < 0]
+    assert float((rising < 0.2).double().mean()) == pytest.approx(3 / 8, abs=0.05)
+    assert float(rising.min()) >= 0.05 - 1e-6
+    [batch, *_] = robust.dealer(config(method="fgsm-rs", epsilon=0.2), robust.images_of("digits", "").train)(dice(), 1)
+    assert float((batch.x + batch.start).min()) < 0
+    [batch, *_] = robust.dealer(config(method="pgd", epsilon=0.2), robust.images_of("digits", "").train)(dice(), 1)
+    assert float((batch.x + batch.start).min()) >= 0
+
+
+def test_batches_begin_where_their_method_says():
+    images = robust.images_of("digits", "").train
+
+    def starts(method):
+        settings = config(method=method, epsilon=0.2)
+        return robust.dealer(settings, images)(dice(), 3)
+
+    for method in ("natural", "fgsm"):
+        assert not any(batch.start.any() for batch in starts(method))
+    for method in ("noise", "fgsm-rs", "pgd"):
+        [batch, *_] = starts(method)
+        inside = (batch.x > 0.2) & (batch.x < 0.8)
+        assert batch.start[inside].var().item() == pytest.approx(0.4**2 / 12, rel=0.2)
+    [batch, *_] = starts("trades")
+    assert 0 < float(batch.start.abs().max()) < 0.01
+    assert [len(batch.x) for batch in starts("pgd")] == [16] * 3
+
+
+@pytest.mark.parametrize(
+    ("method", "alpha", "turns"),
+    [("fgsm", 0.3, 1), ("fgsm-rs", 0.375, 1), ("pgd", 0.3 * 2.5 / 7, 7), ("trades", 0.3 * 2.5 / 7, 7)],
+)
+def test_steps_and_turns_are_their_papers(method, alpha, turns):
+    settings = Config(Schedule(steps=1), method=method)
+    assert settings.alpha == pytest.approx(alpha)
+    assert settings.turns == turns
+    assert dataclasses.replace(settings, stride=0.5).alpha == pytest.approx(0.15)
+
+
+def test_the_rate_goes_there_and_back():
+    """Up to 1 over two fifths of the updates, down to 0 over the rest (Wong et al., `train_mnist.py`)."""
+    rate = robust.there_and_back(10)
+    assert [round(rate(begun), 3) for begun in range(11)] == [0.25, 0.5, 0.75, 1, 1, 0.833, 0.667, 0.5, 0.333, 0.167, 0]
+
+
+# ---------------------------------------------------------------------------------------------- what is judged
+
+
+@pytest.fixture(scope="module")
+def taught():
+    """A model of digits after some rounds of each kind."""
+    found = {}
+    for method in ("natural", "fgsm-rs"):
+        settings = config(
+            method=method, epsilon=0.2, batch=100, width=8, attack_steps=10, schedule=Schedule(300, samples=200)
+        )
+        play, table, judge = robust.experiment(settings, seed=0, device="cpu")
+        table.reset(1)
+        for _ in range(settings.schedule.updates):
+            play.update(table.draw(play))
+        found[method] = (settings, play, judge(play))
+    return found
+
+
+def test_who_was_attacked_stands_more_than_who_was_not(taught):
+    natural, stood = (taught[method][2].metrics for method in ("natural", "fgsm-rs"))
+    assert natural["clean_accuracy"] > 0.85
+    assert natural["robust_accuracy"] < 0.15
+    assert stood["robust_accuracy"] > natural["robust_accuracy"] + 0.2
+    assert stood["robust_accuracy"] <= stood["clean_accuracy"]
+    assert stood["robust_accuracy_low"] < stood["robust_accuracy"] < stood["robust_accuracy_high"]
+
+
+def test_an_evaluation_says_what_its_number_is_worth(taught):
+    settings, _, evaluation = taught["fgsm-rs"]
+    protocol = evaluation.protocol
+    assert protocol["robust accuracy"] == "evidence: 14 checks passed"
+    assert evaluation.metrics["alarms"] == 0
+    assert (protocol["ball"], protocol["attack"], protocol["samples"]) == ("linf 0.2", "PGD-10×1", 200)
+    assert protocol["checkpoint"] == "last"
+    assert settings.attack.ball == Ball(0.2)
+
+
+def test_an_evaluation_changes_nothing_and_says_the_same_again(taught):
+    settings, play, evaluation = taught["fgsm-rs"]
+    _, _, judge = robust.experiment(settings, seed=0, device="cpu")
+    before = {name: weight.clone() for name, weight in play.game.state_dict().items()}
+    again = judge(play)
+    assert again.metrics == evaluation.metrics
+    assert all(torch.equal(weight, before[name]) for name, weight in play.game.state_dict().items())
+    assert play.game.players["model"].training
+    assert all(weight.requires_grad for weight in play.game.parameters())
+
+
+def test_its_sheet_holds_attacked_images_that_prove_themselves(taught, tmp_path, capsys):
+    from rich.console import Console
+
+    _, _, evaluation = taught["fgsm-rs"]
+    [sheet] = evaluation.episodes
+    assert np.abs(sheet.samples - sheet.latents.reshape(sheet.samples.shape)).max() == pytest.approx(0.2, abs=1e-6)
+    sheet.save(tmp_path / "x.npz")
+    kept = keepsakes.load(tmp_path / "x.npz")
+    assert keepsakes.prove(kept, Console()).step is None
+    picture = robust.picture(robust.Config(**{**sheet.config, "schedule": Schedule(**sheet.config["schedule"])}), sheet)
+    assert picture.dtype == np.uint8
+    assert picture.ndim == 3
+    other = dataclasses.replace(sheet, weights={name: weight * 1.1 for name, weight in sheet.weights.items()})
+    assert keepsakes.prove(other, Console()).step is not None
+
+
+def test_a_subject_is_the_model_on_its_held_out_images(taught):
+    settings, play, _ = taught["natural"]
+    subject = robust.subject(settings, play)
+    assert subject.model is play.game.players["model"]
+    assert len(subject.domain.test.x) == 597
+    assert (float(subject.domain.test.x.min()), float(subject.domain.test.x.max())) == (0, 1)
+    assert subject.attack == settings.attack
+
+
+def test_the_natural_twin_is_always_the_same_and_reads_well():
+    images = robust.images_of("digits", "")
+    torch.manual_seed(5)
+    first = convnet.twin(images, 4)
+    convnet.KNOWN.clear()
+    torch.manual_seed(6)
+    again = convnet.twin(images, 4)
+    assert all(torch.equal(a, b) for a, b in zip(first.parameters(), again.parameters(), strict=True))
+    assert convnet.twin(images, 4) is again
+    assert float((again(images.test.x).argmax(1) == images.test.y).double().mean()) > 0.85
+
+
+# ---------------------------------------------------------------------------------------------- what is refused
+
+
+def test_what_cannot_be_is_refused():
+    with pytest.raises(BadInputError, match=r"epsilon is 1\.2; it must be between 0 and 1"):
+        config(epsilon=1.2)
+    with pytest.raises(BadInputError, match=r"epsilon is -1; it must be at least 0"):
+        config(epsilon=-1, norm="l2")
+    with pytest.raises(BadInputError, match=r"climbs is 0; it must be at least 1"):
+        config(climbs=0)
+    with pytest.raises(BadInputError, match=r"restarts is 0; it must be at least 1"):
+        config(restarts=0)
+    assert math.isclose(config(epsilon=3.0, norm="l2").ball.epsilon, 3.0)
