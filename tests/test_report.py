@@ -19,6 +19,7 @@ class Folder:
 
     def __init__(self, path, **protocol):
         self.path, self.protocol = path, protocol
+        self.record = {"algorithm": "gan"}
 
     def judgement(self):
         return {"protocol": self.protocol}
