@@ -73,9 +73,7 @@ def attack_of(options: Options, usual: Attack) -> Attack:
     """
     own = usual.ball
     if options.norm not in (None, own.norm) and options.epsilon is None:
-        raise BadInputError(
-            f"--norm {options.norm} needs --epsilon: the run's {own.epsilon:g} is a radius in {own.norm}"
-        )
+        raise BadInputError(f"--norm {options.norm} needs --epsilon: the run has {own.epsilon:g} in {own.norm}")
     epsilon = own.epsilon if options.epsilon is None else options.epsilon
     ball = Ball(epsilon, options.norm or own.norm)
     given = {"steps": options.steps, "restarts": options.restarts}
