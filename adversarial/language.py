@@ -3,8 +3,8 @@
     p(y_1 … y_T) = Π_t π(y_t | y_1 … y_{t−1}),   π = softmax(W h_t + b),   h_t = LSTM(START, y_1, …, y_{t−1})
 
 Tokens are numbers from 0 on; START is 0 as well, as in SeqGAN's code (Yu et al. 2017), and a place that is not written
-yet is BLANK. To the agents it is an `ActorCritic` like any other, whose observations are prefixes; so whatever can learn
-to act can learn to write. Three things make it fast:
+yet is BLANK. To agents it is an `ActorCritic` like any other, whose observations are prefixes: whatever can learn to
+act can learn to write. Three things make it fast:
 
     read     a prefix of another prefix is not read again: of T prefixes of a sentence only the longest is
     write    goes on from the state that the last token left

@@ -127,11 +127,8 @@ class Judgement(NamedTuple):
     floor: Estimate  # H(p)
 
 
-def judge(
-    oracle: LanguageModel, model: LanguageModel, test: Tensor, dice: torch.Generator, sharpness: float = 1.0
-) -> Judgement:
-    """By the oracle's own sentences `test` [M, T], and as many that the model writes."""
-    own = sentences(model, len(test), test.shape[1], dice, sharpness).cpu()
+def judge(oracle: LanguageModel, model: LanguageModel, own: Tensor, test: Tensor, sharpness: float = 1.0) -> Judgement:
+    """By sentences `own` [N, T] that the model wrote, and others `test` [M, T] that the oracle did."""
     p_of_q, q_of_q = nats(oracle, own), nats(model, own, sharpness=sharpness)
     p_of_p, q_of_p = nats(oracle, test), nats(model, test, sharpness=sharpness)
     told = (p_of_q, q_of_p, q_of_q, q_of_p - p_of_p, p_of_q - q_of_q, p_of_p)
