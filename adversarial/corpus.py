@@ -62,8 +62,8 @@ class Corpus:
             shown = [str(token) for token in sentence]
             source, answer = shown[: self.given], shown[self.given :]
             return " ".join([*source, "→", *answer] if source else answer)
-        shown = itertools.takewhile(lambda token: token != END, sentence)
-        return self.separator.join(self.words[token] for token in shown)
+        read = itertools.takewhile(lambda token: token != END, sentence)
+        return self.separator.join(self.words[token] for token in read)
 
     def counted(self, sentences: Tensor) -> Tensor:
         """Which of the tokens that are written [N, T] count: in a text, those up to the end and the end itself."""

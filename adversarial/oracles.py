@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from sparring.adversarial.language import LanguageModel, parts
 from sparring.envs.errors import BadInputError
@@ -76,8 +76,8 @@ def of_weights(weights: Mapping[str, Array]) -> LanguageModel:
     with torch.no_grad():
         model.reader.embedding.weight.copy_(torch.from_numpy(weights["embedding"]))
         for name, array in stacked.items():
-            getattr(model.reader.lstm, name).copy_(torch.from_numpy(array))
-        model.reader.lstm.bias_hh_l0.zero_()
+            model.reader.lstm.get_parameter(name).copy_(torch.from_numpy(array))
+        nn.init.zeros_(model.reader.lstm.get_parameter("bias_hh_l0"))
         model.policy_head.weight.copy_(torch.from_numpy(weights["W_logits"].T))
         model.policy_head.bias.copy_(torch.from_numpy(weights["b_logits"]))
         model.value_head.weight.zero_()

@@ -3,8 +3,8 @@
     NLL_test     −ln π of held-out sentences, nats a token                 likelihood of what is real
     entropy      −ln π of π's own sentences                                 how much it has to say
     NLL_oracle, both KLs, the floor                                         where there is an oracle: see `oracles`
-    BLEU-n       n-grams of sentences that real ones have too: exp mean_k≤n ln p_k times the penalty of brevity, sentence
-                 by sentence, with ε = 0.1 in place of no match             Papineni et al. 2002; Chen & Cherry 2014, 1
+    BLEU-n       n-grams that real sentences have too: exp mean_k≤n ln p_k times the penalty of brevity, sentence by
+                 sentence, with ε = 0.1 in place of no match                Papineni et al. 2002; Chen & Cherry 2014, 1
     self-BLEU-n  the same with all other sentences in place of real ones: high where a generator repeats itself
     duplicates   share of sentences that were written before
     copied run   the mean length of the longest run of tokens that stands in what was learned from, too
@@ -148,7 +148,7 @@ def against_oracle(model: LanguageModel, corpus: Corpus, own: Tensor, test: Tens
 
 
 def likelihood(model: LanguageModel, corpus: Corpus, own: Tensor, test: Tensor) -> dict[str, float]:
-    """NLL_test and entropy, nats a token that counts: what follows the end of a sentence is paid for and not counted."""
+    """NLL_test and entropy, nats a token that counts; what follows the end is paid for and not counted."""
 
     def a_token(sentences: Tensor) -> float:
         nats = oracles.nats(model, sentences, corpus.given).sum() * corpus.length

@@ -4,8 +4,8 @@
     τ = σ(W_τ x + b_τ),   x ← τ ∘ relu(W_H x + b_H) + (1 − τ) ∘ x                     Srivastava et al. 2015
     D(y) = w · dropout(x) + b                                                         a logit; SeqGAN, section 3.3
 
-A sentence may end in BLANK, which is one more token to D: so it judges prefixes too, and sees nothing that follows them.
-It may also be relaxed tokens, whose embedding is the mean of embeddings.
+A sentence may end in BLANK, which is one more token to D: so it judges prefixes too, and sees nothing that follows. It
+may also be relaxed tokens, whose embedding is the mean of embeddings.
 """
 
 from __future__ import annotations

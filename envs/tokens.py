@@ -5,7 +5,7 @@
     r_t = judge(s_t)      a discriminator, a roll-out of the rest, a teacher who knows the answer
 
 Tokens stand in the world's observation one after the other, BLANK where nothing is written yet. `Writing` holds many
-sentences that are equally far, as a vector of Gymnasium's. Two tasks are registered as ids, so that any agent can write:
+sentences that are equally far, as a vector of Gymnasium's. Two tasks are registered as ids, for any agent:
 
     sparring/Copy-v0      write what is given                1 / T for each token that is right
     sparring/Reverse-v0   write it from the end
