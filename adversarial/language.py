@@ -178,7 +178,8 @@ def picked(logits: Tensor, place: Tensor) -> Tensor:
 def gumbel(noise: Tensor) -> Tensor:
     """Gumbel numbers from uniform ones in [0, 1)."""
     tiny = torch.finfo(noise.dtype).tiny
-    return -torch.log(-torch.log(noise.clamp(min=tiny)).clamp(min=tiny))
+    exponential = -torch.log(noise.clamp(min=tiny))
+    return -torch.log(exponential.clamp(min=tiny))
 
 
 def softened(temperature: float) -> Relax:

@@ -39,6 +39,7 @@ ORDER = 4  # of the longest n-grams
 DISCOUNT = 0.75
 COMPARED = 500  # sentences whose BLEU is told
 SMOOTHING = 0.1
+FIRST_BITS = 22  # of a key
 COLUMNS = 110  # of a picture
 BARS: dict[tuple[int, int], dict[str, float]] = {}  # by (identity of the corpus, sentences): they never change
 
@@ -215,11 +216,24 @@ def copied_runs(sentences: Array, learned: Array) -> Array:
     keys, known = np.zeros(sentences.shape, np.uint64), np.zeros(learned.shape, np.uint64)
     for length in range(1, sentences.shape[1] + 1):
         keys, known = (extended(old, of, length) for old, of in ((keys, sentences), (known, learned)))
-        stands = np.isin(keys, known).any(1)
+        stands = among(keys, known).any(1)
         if not stands.any():
             break
         longest[stands] = length
     return longest
+
+
+def among(keys: Array, known: Array) -> Array:
+    """Which of some keys are among a great many; those that cannot be of interest are sorted out by their first bits."""
+    few, of_key = np.unique(keys, return_inverse=True)
+    bits = np.uint64(64 - FIRST_BITS)
+    interesting = np.zeros(2**FIRST_BITS, bool)
+    interesting[few >> bits] = True
+    left = known[interesting[known >> bits]]
+    at = np.minimum(np.searchsorted(few, left), len(few) - 1)
+    met = np.zeros(len(few), bool)
+    met[at[few[at] == left]] = True
+    return met[of_key].reshape(keys.shape)
 
 
 def extended(keys: Array, sentences: Array, length: int) -> Array:

@@ -36,6 +36,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from math import inf
 from pathlib import Path
+from time import perf_counter
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -512,9 +513,11 @@ class Desk:
         if not plays:
             self.seconds = {}
             return Lesson(self.corpus.train[rows], None)
+        begin = perf_counter()
         self.world.reset(int(torch.randint(2**30, (), generator=self.dice.generator)))
         written = self.world.draw(algorithm)
-        self.seconds = {("judging" if name == "emulating" else name): s for name, s in self.world.seconds.items()}
+        acting = self.world.seconds["acting"]
+        self.seconds = {"acting": acting, "judging": perf_counter() - begin - acting}
         return Lesson(self.corpus.train[rows], written)
 
     def report(self) -> Report:
