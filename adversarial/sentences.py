@@ -224,7 +224,7 @@ def copied_runs(sentences: Array, learned: Array) -> Array:
 
 
 def among(keys: Array, known: Array) -> Array:
-    """Which of some keys are among a great many; those that cannot be of interest are sorted out by their first bits."""
+    """Which of some keys are among a great many, most of which their first bits sort out."""
     few, of_key = np.unique(keys, return_inverse=True)
     bits = np.uint64(64 - FIRST_BITS)
     interesting = np.zeros(2**FIRST_BITS, bool)

@@ -121,11 +121,11 @@ class Config:
     """of G's LSTM"""
     batch: int = 64
     """sentences in a batch of G or D"""
-    mle_rounds: int = 60
+    mle_rounds: int = 100
     """rounds of maximum likelihood before anything else"""
     mle_batches: int = 100
     """batches in such a round"""
-    mle_rate: float = 5e-3
+    mle_rate: float = 2e-2
     """learning rate of maximum likelihood, of Adam"""
     anneal_mle: bool = True
     """let it fall linearly to zero over these rounds"""
@@ -341,18 +341,22 @@ class SeqGAN:
         c = self.config
         if self.clock.phase == "likelihood":
             return c.mle_batches * c.batch
-        turns = 1 if self.clock.phase == "discriminator" else c.d_turns
-        return c.teacher * c.batch + turns * c.d_sentences
+        return c.teacher * c.batch + self.turns * c.d_sentences
+
+    @property
+    def turns(self) -> int:
+        """Of D in the coming round."""
+        return 1 if self.clock.phase == "discriminator" else self.config.d_turns
 
     def update(self, lesson: Lesson) -> Metrics:
         """A round of the phase that it is."""
         real, phase = lesson.real.to(self.dice.generator.device), self.clock.phase
-        turns = torch.split(real[self.config.teacher * self.config.batch :], self.config.d_sentences)
+        turns = torch.split(real[self.config.teacher * self.config.batch :], self.config.d_sentences)[: self.turns]
         if phase == "likelihood":
             self.likelihood.begin_update()
             told: dict[str, float | list[float]] = dict(self.imitate(real))
         elif phase == "discriminator":
-            told = dict(self.tell_apart(turns[:1]))
+            told = dict(self.tell_apart(turns))
         else:
             told = dict(self.persuade(lesson.written))
             if self.config.teacher:
@@ -563,7 +567,7 @@ def picture(config: Config, sheet: Sheet) -> Array:
     return sentences.picture(words(config, sheet), f"round {sheet.step:,}")
 
 
-ORACLE = Config(Schedule(steps=270, evaluate_every=10), "oracle")
+ORACLE = Config(Schedule(steps=310, evaluate_every=10), "oracle")
 PRESETS = {
     "oracle-50": Preset("an oracle of 50 tokens, where a CPU has headroom over n-grams", ORACLE),
     "paper": Preset(
@@ -572,6 +576,7 @@ PRESETS = {
             Schedule(steps=370, evaluate_every=5, samples=10_000),
             "authors-oracle",
             sentences=10_000,
+            held_out=2_000,
             embedding=32,
             hidden=32,
             mle_rounds=120,

@@ -41,6 +41,13 @@ TINY = {  # where an algorithm has such a field
     "considered": 4,
     "window": 40,
     "anchor": 4,
+    "sentences": 100,
+    "held_out": 40,
+    "mle_rounds": 1,
+    "mle_batches": 2,
+    "warm_rounds": 1,
+    "d_sentences": 16,
+    "rollouts": 2,
 }
 
 
@@ -70,13 +77,20 @@ def tiny(config, env=None):
 
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
-FROM_FILES = ("mnist", "stacked-mnist", "idx")
+FROM_FILES = {  # data → the folder of their files
+    "mnist": "mnist",
+    "stacked-mnist": "mnist",
+    "idx": "mnist",
+    "authors-oracle": "seqgan_oracle",
+    "text": "text",
+}
 
 
 def needs(config):
     """The mark of a configuration whose data lie in files."""
-    missing = getattr(config, "data", "") in FROM_FILES and not (SHARED / "mnist").is_dir()
-    return [pytest.mark.skip(reason="MNIST is not in ../shared/data")] if missing else []
+    folder = FROM_FILES.get(getattr(config, "data", ""), ".")
+    missing = not (SHARED / folder).is_dir() and folder != "."
+    return [pytest.mark.skip(reason=f"{folder} is not in ../shared/data")] if missing else []
 
 
 @pytest.fixture(autouse=True)

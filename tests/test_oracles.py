@@ -128,7 +128,7 @@ def test_an_oracle_that_judges_itself_finds_no_difference():
 
 
 def test_a_missing_oracle_is_named_with_what_to_do(tmp_path):
-    with pytest.raises(BadInputError, match=r"oracle_lstm.npz \(No such file.*--data-dir.*SPARRING_DATA.*--data oracle"):
+    with pytest.raises(BadInputError, match=r"oracle_lstm.npz \(No such file.*--data-dir.*SPARRING_DATA.*a fresh one"):
         oracles.authors(tmp_path)
     (tmp_path / "x").mkdir()
     np.savez(tmp_path / "x" / oracles.AUTHORS, embedding=np.zeros((3, 2), np.float32))
