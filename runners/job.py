@@ -234,7 +234,8 @@ def settled(job: Job, experiment: Experiment) -> Job:
     weights = sum(weight.numel() for module in modules for weight in module.parameters())
     config = job.config
     for network in (module for module in modules if isinstance(module, networks.ActorCritic)):
-        config = dataclasses.replace(config, precision=network.precision)
+        if hasattr(config, "precision"):
+            config = dataclasses.replace(config, precision=network.precision)
     return dataclasses.replace(job, config=config, threads=job.threads if weights > SMALL else 1)
 
 

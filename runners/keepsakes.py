@@ -22,7 +22,7 @@ from sparring.envs.worlds import Array
 from sparring.runners import catalog
 from sparring.runners.job import rebuild
 from sparring.runners.replay import Show, of_game, progress
-from sparring.runners.report import told
+from sparring.runners.report import named, told
 
 SHEETS_A_SECOND = 4.0
 TITLED = 3  # metrics in a sheet's title
@@ -114,11 +114,31 @@ def show(kept: Sequence[Kept]) -> Show:
     return Show(pictures, [title(sheet) for sheet in run], SHEETS_A_SECOND)
 
 
+def has_words(kept: Sequence[Kept]) -> bool:
+    """Whether it is sentences that were kept, which are read and not looked at."""
+    return all(isinstance(one, Sheet) and hasattr(_maker(one)[0], "words") for one in kept)
+
+
+def read(kept: Sequence[Kept], most: int | None = None) -> Iterator[str]:
+    """Sheets of sentences line by line: of each its title and, at most so many, the sentences.
+
+    Raises:
+        EpisodeError: these are games, or samples of another kind.
+    """
+    if not has_words(kept):
+        raise EpisodeError("there are no sentences to read in it; --view terminal or png shows what there is")
+    for sheet in kept:
+        assert isinstance(sheet, Sheet)
+        module, config = _maker(sheet)
+        yield title(sheet)
+        yield from (f"  {sentence}" for sentence in module.words(config, sheet)[:most])
+
+
 def title(kept: Kept) -> str:
     """What it is, in a line."""
     if isinstance(kept, Episode):
         return f"score {kept.score:g}"
     if isinstance(kept, SavedGame):
         return kept.told
-    figures = [f"{name} {told(value)}" for name, value in list(kept.metrics.items())[:TITLED]]
+    figures = [f"{name} {told(kept.metrics[name])}" for name in named(kept.metrics)[:TITLED]]
     return " · ".join([f"step {kept.step:,}", *figures])
