@@ -129,7 +129,7 @@ class Config:
     """learning rate of maximum likelihood, of Adam"""
     anneal_mle: bool = True
     """let it fall linearly to zero over these rounds"""
-    warm_rounds: int = 10
+    warm_rounds: int = 20
     """rounds in which D learns alone, a turn each"""
     signal: Signal = "score-function"
     """how G learns from D"""
@@ -143,9 +143,9 @@ class Config:
     """who learns to write, with the score function"""
     baseline: Baseline = "value"
     """b: nothing, the running mean of Q, or V(prefix)"""
-    standardise: bool = False
+    standardise: bool = True
     """divide each batch's advantages by their deviation, after taking away their mean"""
-    rate: float = 1e-3
+    rate: float = 3e-4
     """learning rate of G while playing, of Adam"""
     entropy_weight: float = 0.0
     """weight of the entropy bonus"""
@@ -159,15 +159,15 @@ class Config:
     """D's filters"""
     d_turns: int = 1
     """turns of D in a round, each on fresh sentences"""
-    d_sentences: int = 1_024
+    d_sentences: int = 2_048
     """sentences of each kind in a turn"""
     d_epochs: int = 1
     """passes over them"""
-    d_rate: float = 3e-4
+    d_rate: float = 1e-3
     """D's learning rate, of Adam"""
-    d_dropout: float = 0.25
+    d_dropout: float = 0.0
     """share of D's features that is dropped"""
-    d_l2: float = 0.2
+    d_l2: float = 0.0
     """weight of the squares of D's last layer"""
 
     def __post_init__(self) -> None:
@@ -567,7 +567,7 @@ def picture(config: Config, sheet: Sheet) -> Array:
     return sentences.picture(words(config, sheet), f"round {sheet.step:,}")
 
 
-ORACLE = Config(Schedule(steps=310, evaluate_every=10), "oracle")
+ORACLE = Config(Schedule(steps=320, evaluate_every=10), "oracle")
 PRESETS = {
     "oracle-50": Preset("an oracle of 50 tokens, where a CPU has headroom over n-grams", ORACLE),
     "paper": Preset(
@@ -586,12 +586,15 @@ PRESETS = {
             warm_rounds=50,
             rollouts=16,
             baseline="none",
+            standardise=False,
             rate=1e-2,
             d_size="paper",
             d_turns=5,
             d_sentences=10_000,
             d_epochs=3,
             d_rate=1e-4,
+            d_dropout=0.25,
+            d_l2=0.2,
         ),
         published=Published("8.736", "Yu et al. 2017, table 1: NLL_oracle; MLE 9.038; NLL_test untold"),
     ),
@@ -616,6 +619,7 @@ PRESETS = {
             Schedule(steps=150, evaluate_every=10),
             "text",
             text="chinese_quatrains.txt",
+            length=0,
             embedding=64,
             hidden=128,
             mle_rounds=60,
@@ -628,6 +632,7 @@ PRESETS = {
             Schedule(steps=150, evaluate_every=10),
             "text",
             text="coco_train.txt",
+            length=0,
             embedding=64,
             hidden=128,
             mle_rounds=60,

@@ -22,7 +22,7 @@ DRAWS, BATCH = 60, 256
 
 def small(**options):
     """A SeqGAN whose world can be enumerated, in its third phase; one step of it is its gradient."""
-    chosen = {"batch": BATCH, "embedding": 3, "hidden": 4, "baseline": "none", "rollouts": 2, "keep": 1.0, **options}
+    chosen = {"batch": BATCH, "embedding": 3, "hidden": 4, "baseline": "none", "rollouts": 2, "keep": 1.0, "standardise": False, **options}
     config = Config(
         Schedule(steps=10), "oracle", vocabulary=V, length=T, mle_rounds=0, warm_rounds=0, d_turns=0, **chosen
     )
