@@ -30,7 +30,9 @@ class Filters(NamedTuple):
 SIZES: dict[Size, Filters] = {
     "small": Filters(32, {2: 64, 3: 64, 5: 64}, largest=False),
     "paper": Filters(
-        64, {1: 100, 2: 200, 3: 200, 4: 200, 5: 200, 6: 100, 7: 100, 8: 100, 9: 100, 10: 100, 15: 160, 20: 160}, largest=True
+        64,
+        {1: 100, 2: 200, 3: 200, 4: 200, 5: 200, 6: 100, 7: 100, 8: 100, 9: 100, 10: 100, 15: 160, 20: 160},
+        largest=True,
     ),
 }
 

@@ -24,7 +24,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from sparring.adversarial import language, seqgan
+from sparring.adversarial import language
 from sparring.adversarial.corpus import Corpus
 from sparring.adversarial.seqgan import Config, Desk, Schedule, SeqGAN
 from sparring.agents.descent import Descent
@@ -50,7 +50,9 @@ METHODS: dict[str, dict[str, Any]] = {
     "straight_through_0.3": {"signal": "straight-through", "temperature": 0.3},
     "soft_wgan": {"signal": "soft-wgan"},
 }
-UNBIASED = [name for name in METHODS if name.startswith(("terminal", "rollouts", "per_step_told")) and "older" not in name]
+UNBIASED = [
+    name for name in METHODS if name.startswith(("terminal", "rollouts", "per_step_told")) and "older" not in name
+]
 
 
 def made(options: dict[str, Any], seed: int) -> SeqGAN:

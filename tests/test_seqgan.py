@@ -18,11 +18,21 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 V, T = 3, 3
 EVERY = torch.cartesian_prod(*[torch.arange(V)] * T)  # all 27 sentences
 DRAWS, BATCH = 60, 256
+STILL = {"rollouts": 2, "keep": 1.0, "standardise": False}  # π′ does not move, and nothing is scaled
 
 
 def small(**options):
     """A SeqGAN whose world can be enumerated, in its third phase; one step of it is its gradient."""
-    chosen = {"batch": BATCH, "embedding": 3, "hidden": 4, "baseline": "none", "rollouts": 2, "keep": 1.0, "standardise": False, **options}
+    chosen = {
+        "batch": BATCH,
+        "embedding": 3,
+        "hidden": 4,
+        "baseline": "none",
+        "rollouts": 2,
+        "keep": 1.0,
+        "standardise": False,
+        **options,
+    }
     config = Config(
         Schedule(steps=10), "oracle", vocabulary=V, length=T, mle_rounds=0, warm_rounds=0, d_turns=0, **chosen
     )
