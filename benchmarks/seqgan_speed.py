@@ -29,11 +29,11 @@ WAYS, LENGTHS = (1, 4, 16), (10, 20, 40)
 
 @torch.no_grad()
 def read_again(model: LanguageModel, given: Tensor, places: Tensor) -> Tensor:
-    """Write by reading all that stands there before every token."""
+    """Write as `model(prefix)[:, -1]` does: before every token all that stands there is read, and continued."""
     whole = given
     for place in places.unbind(1):
         features, _ = model.reader.read(started(whole))
-        whole = torch.cat([whole, picked(model.policy_head(features[:, -1]), place)[:, None]], 1)
+        whole = torch.cat([whole, picked(model.policy_head(features)[:, -1], place)[:, None]], 1)
     return whole
 
 
