@@ -345,8 +345,8 @@ def seqgan_temperature(result: dict[str, Any]) -> list[str]:
         return with_bounds(f[key]) if key in f else "never"
 
     return [
-        "**The price of NLL_oracle**: logits times α, and the NLL_test that is paid where NLL_oracle first comes down to "
-        "a target; means with 95 % intervals over seeds.",
+        "**The price of NLL_oracle**: logits times α, and the NLL_test that is paid where NLL_oracle first comes down "
+        "to a target; means with 95 % intervals over seeds.",
         "",
         f"| generator | {' | '.join(f'{names[target]} {value:.3f}' for target, value in targets.items())} |",
         f"|---|{'---:|' * len(targets)}",
@@ -377,7 +377,8 @@ def seqgan_paper(result: dict[str, Any]) -> list[str]:
         ),
         *(f"| {n}-grams | {f[f'ngram{n}_nll_oracle']:.3f} | {f[f'ngram{n}_nll_test']:.3f} | |" for n in (1, 2)),
         f"| published: maximum likelihood | {published['mle_nll_oracle']['value']} | | |",
-        f"| published: SeqGAN | {published['seqgan_nll_oracle']['value']} | {published['seqgan_nll_test']['value']} | |",
+        f"| published: SeqGAN | {published['seqgan_nll_oracle']['value']:.3f} "
+        f"| {published['seqgan_nll_test']['value']:.3f} | |",
         f"| the oracle (floor) | {f['floor']:.3f} | {f['floor']:.3f} | {f['floor']:.3f} |",
     ]
 

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 V, T = 3, 3
 EVERY = torch.cartesian_prod(*[torch.arange(V)] * T)  # all 27 sentences
-DRAWS, BATCH = 60, 256
+DRAWS, BATCH = 80, 512
 STILL = {"rollouts": 2, "keep": 1.0, "standardise": False}  # π′ does not move, and nothing is scaled
 
 
@@ -99,11 +99,10 @@ def estimates(made, draws=DRAWS):
 
 
 def agree(found, gradient):
-    """Whether the mean of estimates lies within its standard error of the gradient, wherever one looks."""
-    mean, error = found.mean(0), found.std(0) / len(found) ** 0.5
-    z = (mean - gradient) / error.clamp(min=1e-9)
-    cosine = torch.cosine_similarity(mean, gradient, dim=0)
-    return z.abs().max().item() < 4.5 and z.square().mean().item() < 1.6 and cosine.item() > 0.97
+    """Whether the mean of estimates is as near the gradient as chance has it, and that is near."""
+    mean, chance = found.mean(0), (found.var(0).sum() / len(found)).sqrt()
+    assert chance < 0.08 * gradient.norm(), "too few draws to tell"
+    return ((mean - gradient).norm() < 2 * chance).item()
 
 
 @pytest.mark.parametrize("baseline", ["none", "running", "value"])
@@ -133,9 +132,10 @@ def test_per_step_credit_agrees_where_d_knows_what_is_to_be_expected(monkeypatch
 
 
 def test_per_step_credit_follows_d_on_prefixes_where_it_does_not():
-    made = small(credit="per-step")
+    made = small(credit="per-step", baseline="running")
     log_probs = made.model.log_probs(EVERY)
     with torch.no_grad():
+        made.d.head.weight.mul_(5)
         worth = torch.stack([made.d(prefixes(t)).sigmoid() for t in range(1, T + 1)], 1)
     surrogate = (log_probs.sum(1).exp().detach()[:, None] * worth * log_probs).sum()
     followed, right = flat(torch.autograd.grad(surrogate, weights(made))), exact(made)
@@ -157,7 +157,7 @@ def test_less_is_left_to_chance_from_rung_to_rung():
 
 
 def test_an_older_policy_bends_roll_outs():
-    made = small(credit="rollouts", rollouts=16)
+    made = small(credit="rollouts", rollouts=4)
     language.in_normal(made.older, 1.0, torch.Generator().manual_seed(9))
     assert not agree(estimates(made), exact(made))
 
