@@ -12,8 +12,6 @@ from sparring.envs.errors import BadInputError
 
 LINES = [f"the {animal} sees a {other}" for animal in ("cat", "dog", "fox", "owl") for other in ("hen", "rat", "bee")]
 SHARED = Path(__file__).parents[2] / "shared" / "data" / "text"
-if not SHARED.is_dir():
-    SHARED = Path(__file__).parents[3] / "shared" / "data" / "text"
 
 
 def read(lines=LINES, level="words", length=0):

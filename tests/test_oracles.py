@@ -14,8 +14,6 @@ from sparring.envs.errors import BadInputError
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 FOLDER = Path(__file__).parents[2] / "shared" / "data" / "seqgan_oracle"
-if not FOLDER.is_dir():
-    FOLDER = Path(__file__).parents[3] / "shared" / "data" / "seqgan_oracle"
 needs_authors = pytest.mark.skipif(not FOLDER.is_dir(), reason="the authors' oracle is not in ../shared/data")
 
 
