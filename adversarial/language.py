@@ -101,7 +101,7 @@ class LanguageModel(ActorCritic):
 
     @torch.no_grad()
     def finish(self, state: State, places: Tensor, sharpness: float = 1.0) -> Tensor:
-        """The tokens [N, T] that follow a state; the state knows all but what its last feature says."""
+        """The tokens [N, T] that follow what a state has read."""
         tokens: list[Tensor] = []
         for place in places.unbind(1):
             if tokens:

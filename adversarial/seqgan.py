@@ -313,7 +313,6 @@ class SeqGAN:
         """The mean of σ(D) over K ways in which π′ ends prefixes [N, t]; [N]."""
         ways, left = self.config.rollouts, self.corpus.given + self.corpus.length - prefixes.shape[1]
         h, c = (part.repeat_interleave(ways, 1) for part in self.scout.follow(prefixes))
-        # the scout has read the prefix, so the next token is that of its state
         ends = self.older.finish((h, c), self.uniform(len(prefixes) * ways, left))
         whole = torch.cat([prefixes.repeat_interleave(ways, 0), ends], 1)
         return self.believed(whole).view(-1, ways).mean(1)
