@@ -73,6 +73,15 @@ def test_what_follows_the_end_of_a_text_is_not_copied():
     assert sentences.variety(some, corpus)["copied_run"] == 1
 
 
+def test_real_sentences_are_not_compared_with_themselves():
+    corpus = of_lines([f"a {x} {y}" for x in "bcdefghijk" for y in "lmnopq"], "words", 0, "x")
+    even, odd = (sentences.readable(corpus, corpus.test[first::2]) for first in (0, 1))
+    found = sentences.bars(corpus, 10)
+    assert found["bleu2_real"] == pytest.approx(np.mean(bleu(even, odd, 2)))
+    assert found["bleu2_real"] < 1
+    assert sentences.overlap(odd, corpus)["bleu2"] == 1
+
+
 def test_duplicates_are_what_was_written_before():
     corpus = Corpus(torch.tensor([[1, 2], [3, 4]]), torch.tensor([[1, 2]]), 5)
     made = torch.tensor([[1, 1], [1, 1], [1, 1], [2, 2]])
