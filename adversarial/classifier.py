@@ -26,12 +26,12 @@ class Classifier(nn.Module):
 
     def __init__(self, shape: tuple[int, ...], classes: int) -> None:
         super().__init__()
-        channels, side = shape[0], shape[-1]
+        channels, height, width = shape
         widths = [channels, 32, 64]
         layers: list[nn.Module] = []
         for a, b in pairwise(widths):
             layers += [nn.Conv2d(a, b, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)]
-        flat = widths[-1] * (side // 4) ** 2
+        flat = widths[-1] * (height // 4) * (width // 4)
         self.body = nn.Sequential(*layers, nn.Flatten(), nn.Dropout(0.25), nn.Linear(flat, FEATURES), nn.ReLU())
         self.head = nn.Linear(FEATURES, classes)
 

@@ -141,8 +141,8 @@ class Stacked:
 
 def drawn(images: Labelled, dice: torch.Generator, count: int) -> Labelled:
     """So many, with replacement."""
-    chosen = torch.randint(len(images.x), (count,), generator=dice, device=dice.device)
-    return Labelled(images.x.to(dice.device)[chosen], images.y.to(dice.device)[chosen])
+    chosen = torch.randint(len(images.x), (count,), generator=dice, device=dice.device).to(images.x.device)
+    return Labelled(images.x[chosen].to(dice.device), images.y[chosen].to(dice.device))
 
 
 def stacked(images: Labelled, dice: torch.Generator, count: int) -> Labelled:

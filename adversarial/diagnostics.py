@@ -35,8 +35,7 @@ def gradient_norm(game: Game[Batch], batch: Batch) -> float:
 
 def spectrum(game: Game[Batch], batch: Batch) -> Complex:
     """All eigenvalues of J [P], for games of up to some thousand weights: P products."""
-    rows = jacobian(game, batch)
-    return np.linalg.eigvals(rows.double().numpy())
+    return np.linalg.eigvals(jacobian(game, batch).double().cpu().numpy())
 
 
 def jacobian(game: Game[Batch], batch: Batch) -> torch.Tensor:
@@ -51,24 +50,26 @@ def jacobian(game: Game[Batch], batch: Batch) -> torch.Tensor:
 def extreme_eigenvalues(game: Game[Batch], batch: Batch, count: int, which: Literal["LM", "LR", "SR", "LI"]) -> Complex:
     """The `count` eigenvalues of J that are largest in size, real part, or imaginary part, or smallest in real part.
 
-    By Arnoldi's iteration (ARPACK), from products Ju alone: for networks.
+    By Arnoldi's iteration (ARPACK), from products Ju alone: for networks. They are as exact as products of such numbers
+    can tell: to the root of the type's rounding.
     """
     from scipy.sparse.linalg import LinearOperator, eigs
 
     match = Match(game, {})
     field = match.field(batch, create_graph=True)
     like = flat_of(field)
-    sizes = [one.numel() for one in like]
+    sizes, dtype, device = [one.numel() for one in like], like[0].dtype, like[0].device
 
     def product(u: NDArray[Any]) -> NDArray[Any]:
-        parts = torch.as_tensor(u.ravel(), dtype=like[0].dtype).split(sizes)  # type: ignore[no-untyped-call]
+        parts = torch.as_tensor(u.ravel(), dtype=dtype, device=device).split(sizes)  # type: ignore[no-untyped-call]
         along = match.parted([part.view_as(one) for part, one in zip(parts, like, strict=True)])
-        return torch.cat([one.flatten() for one in flat_of(match.product(field, along))]).double().numpy()
+        return torch.cat([one.flatten() for one in flat_of(match.product(field, along))]).double().cpu().numpy()
 
     whole = sum(sizes)
     start = np.random.default_rng(0).standard_normal(whole)
     operator = LinearOperator((whole, whole), matvec=product, dtype=np.float64)
-    return np.asarray(eigs(operator, k=count, which=which, v0=start, return_eigenvectors=False))
+    exactness = torch.finfo(dtype).eps ** 0.5
+    return np.asarray(eigs(operator, k=count, which=which, v0=start, tol=exactness, return_eigenvectors=False))
 
 
 class Gap(NamedTuple):
@@ -100,13 +101,18 @@ def duality_gap(game: Game[Batch], batch: Batch, respond: Respond, *, exact: boo
     return Gap(gain, exact)
 
 
-def descend(steps: int, make: Callable[[list[torch.nn.Parameter]], torch.optim.Optimizer]) -> Respond:
-    """An answer by so many steps of an optimiser: a lower bound on what could be gained."""
+def descend(
+    steps: int, make: Callable[[list[torch.nn.Parameter]], torch.optim.Optimizer], *, on: Any = None
+) -> Respond:
+    """An answer by so many steps of an optimiser: a lower bound on what could be gained.
+
+    It is found `on` a batch of its own, so that no gain is mere memory; None: on the one that it is judged on.
+    """
 
     def respond(game: Game[Any], player: str, batch: Any) -> None:
         match = Match(game, {player: make(list(game.players[player].parameters()))})
         for _ in range(steps):
-            match.move(player, match.gradient(player, batch))
+            match.move(player, match.gradient(player, batch if on is None else on))
 
     return respond
 

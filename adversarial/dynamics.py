@@ -23,7 +23,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from typing import Any, Generic, TypeVar
 
 import torch
@@ -73,10 +72,7 @@ class Alternating(Dynamics[Batch]):
 
     def __init__(self, k: int = 1) -> None:
         """`k`: how often the first player moves in a round, on a fresh batch each time, before the others move once."""
-        if k < 1:
-            raise BadInputError(f"k is {k}; the first player moves at least once in a round")
-        self.k = k
-        self.batches = k
+        self.k = self.batches = at_least_one(k, "the first player moves at least once in a round")
 
     def step(self, match: Match[Batch], batches: Sequence[Batch]) -> None:
         """w_i ← w_i − η ∇_i L_i, one player after the other; the others see the last batch of the first."""
@@ -212,7 +208,7 @@ class Lookahead(Dynamics[Batch]):
     def __init__(self, inner: Dynamics[Batch] | None = None, k: int = 5, alpha: float = 0.5) -> None:
         self.inner = inner or Simultaneous()
         self.batches = self.inner.batches
-        self.k = k
+        self.k = at_least_one(k, "another dynamics goes at least one step before it is called back")
         self.α = alpha
         self.taken = 0
         self.slow: Field | None = None
@@ -245,7 +241,7 @@ class Unrolled(Dynamics[Batch]):
 
     def __init__(self, k: int = 5, rate: float | None = None) -> None:
         """`rate` of the foreseen steps, which are plain descent; None: the first player's learning rate."""
-        self.k = k
+        self.k = at_least_one(k, "the second player foresees at least one step")
         self.rate = rate
 
     def check(self, match: Match[Batch]) -> None:
@@ -290,7 +286,7 @@ def named(text: str) -> Dynamics[Any]:
 
     Raises:
         UnknownNameError: nothing is called so, or it has no such parameter.
-        BadInputError: a parameter is no number, or one that cannot be.
+        BadInputError: a parameter is not of its type, or one that cannot be.
     """
     name, _, words = text.partition(":")
     if name not in DYNAMICS:
@@ -301,19 +297,33 @@ def named(text: str) -> Dynamics[Any]:
         key, _, value = word.partition("=")
         if key not in known:
             raise UnknownNameError(f"parameter of {name}", key, known or ["none"])
-        parameters[key] = _parameter(key, value)
+        read, what = READERS[str(known[key].annotation)]
+        try:
+            parameters[key] = read(value)
+        except (KeyError, ValueError):
+            raise BadInputError(f"{key} is {value!r}; it must be {what}") from None
     return DYNAMICS[name](**parameters)
 
 
-def _parameter(key: str, value: str) -> Any:
-    if value in DYNAMICS:
-        return DYNAMICS[value]()
-    if value in ("true", "false"):
-        return value == "true"
-    for kind in (int, float):
-        with suppress(ValueError):
-            return kind(value)
-    raise BadInputError(f"{key} is {value!r}; it must be a number, true, false, or the name of a dynamics")
+READERS: dict[str, tuple[Callable[[str], Any], str]] = {
+    "int": (int, "a whole number"),
+    "float": (float, "a number"),
+    "float | None": (float, "a number"),
+    "bool": ({"true": True, "false": False}.__getitem__, "true or false"),
+    "Dynamics[Batch] | None": (lambda name: DYNAMICS[name](), "the name of a dynamics"),
+}
+"""by a parameter's annotation: from its text, and what it must be"""
+
+
+def at_least_one(k: int, why: str) -> int:
+    """The number of steps.
+
+    Raises:
+        BadInputError: there are none.
+    """
+    if k < 1:
+        raise BadInputError(f"k is {k}; {why}")
+    return k
 
 
 def rest(field: Field) -> dict[str, list[Tensor]]:

@@ -42,11 +42,11 @@ from sparring.adversarial.game import Game, grad
 from sparring.adversarial.play import Play, Schedule, Table
 from sparring.adversarial.players import Activation, Conditioning, Discriminator, Generator, seeded
 from sparring.adversarial.sheets import Sheet
-from sparring.agents.protocol import Experiment, Preset, Published
+from sparring.agents.protocol import Experiment, Measured, Preset, Published
 from sparring.envs.errors import BadInputError, check_ranges
 from sparring.envs.worlds import Array
 
-ANSWER_STEPS = 50  # of Adam, in which a best answer is looked for
+ANSWER_STEPS, ANSWER_RATE = 50, 1e-3  # of Adam, by which a best answer is looked for; the same for all, to compare
 EIGENVALUES = 6  # of the game's Jacobian: the largest
 
 LossName = Literal["minimax", "non-saturating", "least-squares", "wasserstein", "hinge", "relativistic"]
@@ -75,8 +75,6 @@ class Config:
     """of an MLP: hidden layers"""
     activation: Activation = "leaky-relu"
     """of both networks"""
-    orthogonal_gain: float = 0.0
-    """begin with orthogonal weights times this gain; 0: as torch begins"""
     generator_rate: float = 1e-3
     """G's learning rate, of Adam"""
     discriminator_rate: float = 1e-3
@@ -112,11 +110,12 @@ class Config:
         check_ranges(self, latent=(1, inf), batch=(1, inf), width=(1, inf), depth=(1, inf), pack=(1, inf))
         check_ranges(self, generator_rate=(0, inf), discriminator_rate=(0, inf), beta1=(0, 1), beta2=(0, 1))
         check_ranges(self, r1=(0, inf), r2=(0, inf), gradient_penalty=(0, inf), clip=(0, inf), average=(0, 1))
-        check_ranges(self, orthogonal_gain=(0, inf))
         if self.batch % self.pack:
             raise BadInputError(
                 f"batch is {self.batch} and pack {self.pack}; packs must be whole: {self.batch} % pack = 0"
             )
+        if self.schedule.samples < self.pack:
+            raise BadInputError(f"samples is {self.schedule.samples} and pack {self.pack}; judge one pack at least")
         dynamics.named(self.dynamics)
 
 
@@ -245,7 +244,7 @@ def players_of(config: Config, known: Data, seed: int) -> nn.ModuleDict:
         generator = Generator(config.latent, known.shape, **shared, classes=classes)
         return nn.ModuleDict({"discriminator": discriminator, "generator": generator})
 
-    return seeded(build, seed, config.orthogonal_gain)
+    return seeded(build, seed)
 
 
 def dealer(config: Config, known: Data) -> Callable[[torch.Generator, int], Sequence[Dealt]]:
@@ -287,20 +286,20 @@ def experiment(config: Config, *, seed: int, device: str) -> Experiment:
     deal = dealer(config, known)
 
     def diagnose(game: Game[Dealt]) -> dict[str, float]:
-        return diagnosis(config, game, deal(torch.Generator(device).manual_seed(seed), 1)[0])
+        return diagnosis(config, game, *deal(torch.Generator(device).manual_seed(seed), 2))
 
     judge = judges.judge("gan", config, known, seed=seed, diagnose=diagnose if config.diagnose else None)
     return Experiment(play, Table(deal, rounds=config.schedule.rounds, batches=moves.batches, device=device), judge)
 
 
-def diagnosis(config: Config, game: Game[Dealt], batch: Dealt) -> dict[str, float]:
-    """What the instruments say.
+def diagnosis(config: Config, game: Game[Dealt], batch: Dealt, apart: Dealt) -> dict[str, float]:
+    """What the instruments say on a batch; best answers are looked for on another one.
 
     The gap is that of the minimax value, whatever the players minimise, since only for a zero-sum game is it 0 exactly
     at equilibria; and it is a lower bound, since better answers may exist than some steps of Adam find.
     """
     value = GAN(replace(config, loss="minimax", r1=0.0, r2=0.0, gradient_penalty=0.0), game.players)
-    answer = diagnostics.descend(ANSWER_STEPS, lambda weights: torch.optim.Adam(weights, lr=config.discriminator_rate))
+    answer = diagnostics.descend(ANSWER_STEPS, lambda weights: torch.optim.Adam(weights, lr=ANSWER_RATE), on=apart)
     largest = diagnostics.extreme_eigenvalues(game, batch, EIGENVALUES, "LM")
     return {
         "gap_at_least": diagnostics.duality_gap(value, batch, answer, exact=False).value,
@@ -361,27 +360,29 @@ PRESETS = {
     "ring8": Preset(
         "eight Gaussians on a circle: modes, high quality, reverse KL",
         RING,
+        speed=130,
         published=Published("7.9 ± 0.1", PACGAN + "PacGAN2, modes"),
+        own=Measured(8, 8, 8, "ring8", "r1_modes"),
     ),
     "grid25": Preset(
         "twenty-five Gaussians on a grid",
         replace(RING, schedule=Schedule(steps=20_000, evaluate_every=40), data="grid25"),
+        speed=130,
         published=Published("24.8 ± 0.2", PACGAN + "PacGAN4, modes"),
     ),
     "lecture-collapse": Preset(
-        "the lecture's picture: the saddle loss chases one mode after the other, and the diagnostics say why",
+        "fails on purpose: all samples sit on one mode, then on another; the instruments say why",
         Config(
-            Schedule(steps=25_000, evaluate_every=50, rounds=100),
+            Schedule(steps=25_000, evaluate_every=10, rounds=100),
             "ring8",
             loss="minimax",
-            latent=256,
-            batch=512,
+            latent=16,
             depth=2,
-            activation="tanh",
-            orthogonal_gain=1.4,
-            discriminator_rate=1e-4,
+            activation="relu",
+            discriminator_rate=1e-4,  # a tenth of G's: G is where D no longer looks before D has turned round
             diagnose=True,
         ),
+        speed=180,
     ),
     "wgan-gp": Preset(
         "a Wasserstein critic with a gradient penalty, five turns to one, on the ring",
@@ -393,14 +394,16 @@ PRESETS = {
             gradient_penalty=0.1,
             beta1=0.0,
         ),
+        speed=30,
     ),
     "r3gan": Preset(
         "relativistic pairs with slopes held at real samples and fakes, on the ring",
         replace(RING, loss="relativistic", r2=0.1),
+        speed=115,
     ),
-    "digits": Preset("scikit-learn's 8×8 digits, which need no download", DIGITS),
-    "digits-by-class": Preset("the digit that is asked for", replace(DIGITS, conditioning="projection")),
-    "mnist": Preset("MNIST from a folder of idx files", MNIST),
+    "digits": Preset("scikit-learn's 8×8 digits, which need no download", DIGITS, speed=85),
+    "digits-by-class": Preset("the digit that is asked for", replace(DIGITS, conditioning="projection"), speed=80),
+    "mnist": Preset("MNIST from a folder of idx files", MNIST, speed=15),
     "stacked-mnist": Preset(
         "three digits in the colours of one image: 1,000 modes",
         replace(

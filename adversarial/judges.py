@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
-from sparring.adversarial import classifier, metrics
+from sparring.adversarial import classifier, metrics, players
 from sparring.adversarial.data import Data, Images, Labelled, Mixture, Stacked
 from sparring.adversarial.game import Game
 from sparring.adversarial.play import Play
@@ -38,8 +38,8 @@ Diagnosis = Callable[[Game[Any]], Mapping[str, float]]
 def judge(algorithm: str, config: Any, data: Data, *, seed: int, diagnose: Diagnosis | None) -> Judge:
     """What an Experiment needs.
 
-    `config` has a schedule that says how many samples, a latent size, the name of the data, the decay of G's average
-    (0: none) and how G is conditioned.
+    `config` has a schedule that says how many samples, a latent size, the size of a batch, the name of the data, the
+    decay of G's average (0: none) and how G is conditioned.
     """
     apart = int(np.random.SeedSequence([seed, JUDGED]).generate_state(1)[0] >> 2)
     count = config.schedule.samples
@@ -50,7 +50,7 @@ def judge(algorithm: str, config: Any, data: Data, *, seed: int, diagnose: Diagn
             latents, classes = asked(config.latent, data.classes, count, apart)
             made = Labelled(generated(generator, latents, classes), classes)
             found = quality(made, data, by_class, watch)
-            found |= calibration(play.game.players["discriminator"], made, held_out(data, count, apart))
+            found |= calibration(play.game.players["discriminator"], made, held_out(data, count, apart), config.batch)
             found |= diagnose(play.game) if diagnose else {}
             some = POINTS if isinstance(data, Mixture) else TILES
             latents, classes = asked(config.latent, data.classes, some, apart, in_rows=True)
@@ -125,12 +125,12 @@ def drawn(generator: nn.Module, sheet: Sheet) -> Array:
 
 def shown_weights(play: Play[Any], generator: nn.Module, *, with_discriminator: bool) -> dict[str, Array]:
     """The weights that a sheet holds: those of G as it is shown, and of D where its field is to be drawn."""
-    players = {"generator": generator}
+    shown = {"generator": generator}
     if with_discriminator:
-        players["discriminator"] = play.game.players["discriminator"]
+        shown["discriminator"] = play.game.players["discriminator"]
     return {
         f"{player}.{name}": weight.detach().cpu().numpy().copy()
-        for player, network in players.items()
+        for player, network in shown.items()
         for name, weight in network.state_dict().items()
     }
 
@@ -231,13 +231,14 @@ def stacked_coverage(made: Tensor, data: Stacked, watch: Watch) -> dict[str, flo
     return {"modes": float((counts > 0).sum()), "reverse_kl": metrics.reverse_kl(counts.numpy())}
 
 
-@torch.no_grad()
-def calibration(discriminator: nn.Module, made: Labelled, real: Labelled) -> dict[str, float]:
-    """What D believes of held-out samples and of fakes, which is ½ at equilibrium, and minimax's value, then −log 4."""
-    device = device_of(discriminator)
-    whole = min(len(made.x), len(real.x), AT_A_TIME)
-    whole -= whole % int(discriminator.pack)  # type: ignore[arg-type]
-    r, f = (discriminator(some.x[:whole].to(device), some.y[:whole].to(device)).cpu() for some in (real, made))
+def calibration(discriminator: nn.Module, made: Labelled, real: Labelled, batch: int) -> dict[str, float]:
+    """What D believes of held-out samples and of fakes, which is ½ at equilibrium, and minimax's value, then −log 4.
+
+    `batch`: how many samples D sees at a time, as when it learned.
+    """
+    count = min(len(made.x), len(real.x))
+    whole = count - count % min(batch, count - count % int(discriminator.pack))  # type: ignore[arg-type]
+    r, f = (players.asked(discriminator, Labelled(some.x[:whole], some.y[:whole]), batch) for some in (real, made))
     value = logsigmoid(r).mean() + logsigmoid(-f).mean()
     return {
         "believed_real": float(r.sigmoid().mean()),

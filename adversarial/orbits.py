@@ -6,8 +6,8 @@ spectral radius ρ each round:
     simultaneous   ρ² = 1 + η²                      competitive        ρ² = 1 / (1 + η²)
     alternating    ρ  = 1, η < 2                    consensus, sga     ρ² = (1 − ηγ)² + η²
     extragradient  ρ² = 1 − η² + η⁴                 lookahead          ρ  = |1 − α + α (1 + iη)^k|^{1/k}
-    optimistic     the largest root of              unrolled           the eigenvalues of
-                   λ² − (1 ± 2iη) λ ± iη = 0                           [[1, −η], [η, 1 − 2kη²]]
+    optimistic     ρ  = |1 + 2iη + √(1 − 4η²)| / 2  unrolled           the eigenvalues of
+                                                                       [[1, −η], [η, 1 − 2kη²]]
 
 Other games have no curve to be held to: Dirac-GANs are shown by their distance to rest, games of strategies by their
 exact duality gap (NashConv, in cards).
@@ -47,6 +47,7 @@ Numbers = NDArray[np.float64]
 GameName = Literal["bilinear", "dirac-gan", "dirac-wgan", "pennies", "rock-paper-scissors", "kuhn"]
 AT_REST = "distance to rest"
 EXPLOITABLE = "duality gap"
+MEASURED = 200  # points of a way that are measured for a picture
 
 
 @dataclass(frozen=True)
@@ -103,15 +104,20 @@ def begun(config: Config, start: Numbers) -> Play[None]:
     return Play(game, dynamics.named(config.dynamics), descent)
 
 
-def orbit(config: Config, start: Numbers, rounds: int, watch: Watch = unwatched) -> Numbers:
-    """All players' weights [rounds + 1, P] from the start on."""
-    play = begun(config, start)
-    way = [standing(play.game)]
-    for done in range(rounds):
-        play.update([[None] * play.dynamics.batches])
-        way.append(standing(play.game))
-        watch(done + 1, rounds)
-    return np.asarray(torch.stack(way).numpy())
+class Orbit:
+    """The way from a start, gone as far as it is asked for, and remembered."""
+
+    def __init__(self, config: Config, start: Numbers) -> None:
+        self.play = begun(config, start)
+        self.way = [standing(self.play.game)]
+
+    def until(self, rounds: int, watch: Watch = unwatched) -> Numbers:
+        """All players' weights [rounds + 1, P] from the start on."""
+        while len(self.way) <= rounds:
+            self.play.update([[None] * self.play.dynamics.batches])
+            self.way.append(standing(self.play.game))
+            watch(len(self.way) - 1, rounds)
+        return np.asarray(torch.stack(self.way[: rounds + 1]).numpy())
 
 
 def apart(config: Config, way: Numbers) -> Numbers:
@@ -139,7 +145,7 @@ def theory(config: Config) -> float | None:
         case dynamics.Extragradient():
             return float(np.sqrt(1 - η**2 + η**4))
         case dynamics.Optimistic():
-            return float(max(abs(np.concatenate([np.roots([1, -(1 + s * 2j * η), s * 1j * η]) for s in (1, -1)]))))
+            return float(abs(1 + 2j * η + np.emath.sqrt(1 - 4 * η**2)) / 2)
         case dynamics.Competitive():
             return float(1 / np.hypot(1, η))
         case dynamics.Consensus(γ=γ) | dynamics.SymplecticAdjustment(λ=γ):
@@ -156,8 +162,10 @@ def experiment(config: Config, *, seed: int, device: str) -> Experiment:
     start = start_of(config, seed)
     play = begun(config, start)
 
+    orbit = Orbit(config, start)
+
     def judge(play: Play[None], /, *, watch: Watch = unwatched) -> Evaluation:
-        return evaluation(config, start, play.match.rounds, watch)
+        return evaluation(config, orbit.until(play.match.rounds, watch))
 
     def deal(dice: torch.Generator, count: int) -> list[None]:
         return [None] * count
@@ -167,11 +175,10 @@ def experiment(config: Config, *, seed: int, device: str) -> Experiment:
     )
 
 
-def evaluation(config: Config, start: Numbers, rounds: int, watch: Watch = unwatched) -> Evaluation:
-    """Where the players are, how fast they came there, and their way."""
-    way = orbit(config, start, rounds, watch)
+def evaluation(config: Config, way: Numbers) -> Evaluation:
+    """Where the players are after a way [T, P], and how fast they came there."""
     first, last = apart(config, way[[0, -1]])
-    ρ = theory(config)
+    rounds, ρ = len(way) - 1, theory(config)
     found = {
         measured_by(config).replace(" ", "_"): float(last),
         "per_round": float((last / first) ** (1 / max(rounds, 1))),
@@ -179,18 +186,19 @@ def evaluation(config: Config, start: Numbers, rounds: int, watch: Watch = unwat
     }
     nobody, nothing = np.zeros((len(way), 0), np.float32), np.zeros(0, np.int64)
     sheet = Sheet("orbits", asdict(config), rounds, found, torch.get_num_threads(), nobody, nothing, way, {})
-    return Evaluation(found, {"name": config.data, "start": [round(one, 6) for one in start.tolist()]}, [], [sheet])
+    return Evaluation(found, {"name": config.data, "start": [round(one, 6) for one in way[0].tolist()]}, [], [sheet])
 
 
 def remake(config: Config, sheet: Sheet) -> Array:
     """The way [T, P], gone again from its start."""
-    return orbit(config, sheet.samples[0], sheet.step)
+    return Orbit(config, sheet.samples[0]).until(sheet.step)
 
 
 def picture(config: Config, sheet: Sheet) -> Array:
     """The way of the first two weights, and how far from the end they were, beside theory's curve."""
-    way = pictures.Orbit(sheet.samples, apart(config, sheet.samples), theory(config))
-    return pictures.of_orbit(way, f"{config.data} · {config.dynamics} · η = {config.rate:g}", measured_by(config))
+    rounds = np.unique(np.linspace(0, sheet.step, MEASURED).astype(int))
+    way = pictures.Way(sheet.samples, rounds, apart(config, sheet.samples[rounds]), theory(config))
+    return pictures.of_way(way, f"{config.data} · {config.dynamics} · η = {config.rate:g}", measured_by(config))
 
 
 ROUNDS = Schedule(steps=200, evaluate_every=2, rounds=10)

@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from sparring.adversarial.data import Data, Mixture
+from sparring.adversarial.data import Data, Labelled, Mixture
+from sparring.adversarial.players import asked
 from sparring.adversarial.sheets import Sheet
 from sparring.envs.worlds import Array
 
@@ -26,6 +27,7 @@ MARGIN = 1.4  # of what is shown around the modes
 FIELD = 80  # points along a side at which D is asked
 TILE_PIXELS = 28  # a smaller image is enlarged to about this
 SMALLEST = 1e-16  # distance on a logarithmic axis
+AT_A_TIME = 100  # points that D is asked together: it may compare them
 GAP = 1  # pixels between tiles, before they are enlarged
 
 
@@ -36,9 +38,16 @@ def of_sheet(sheet: Sheet, data: Data, players: nn.ModuleDict) -> Array:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(SIDE, SIDE), layout="constrained", dpi=DPI)
-    axes = figure.add_subplot(title=f"step {sheet.step:,}")
+    axes = figure.add_subplot(title=headline(sheet))
     plane(axes, sheet.samples, data, field(players["discriminator"], data))
     return pixels(figure)
+
+
+def headline(sheet: Sheet) -> str:
+    """When it was drawn, and what was found then: the modes, and the duality gap where it was measured."""
+    words = [f"step {sheet.step:,}", f"modes {sheet.metrics['modes']:.0f}"]
+    gap = sheet.metrics.get("gap_at_least")
+    return " · ".join([*words, *([] if gap is None else [f"gap ≥ {gap:.2f}"])])
 
 
 def pixels(figure: Figure) -> Array:
@@ -61,8 +70,9 @@ def field(discriminator: nn.Module, data: Mixture) -> Array:
     along = torch.linspace(-reach(data), reach(data), FIELD)
     points = torch.cartesian_prod(along, along)
     together = points.repeat_interleave(int(discriminator.pack), 0)  # type: ignore[arg-type]
-    told = discriminator(together, torch.zeros(len(together), dtype=torch.long)).sigmoid()
-    return np.asarray(told.view(FIELD, FIELD).T.numpy())
+    nobody = torch.zeros(len(together), dtype=torch.long)
+    told = asked(discriminator, Labelled(together, nobody), AT_A_TIME * int(discriminator.pack))  # type: ignore[arg-type]
+    return np.asarray(told.sigmoid().view(FIELD, FIELD).T.numpy())
 
 
 def plane(axes: Axes, samples: Array, data: Mixture, believed: Array | None) -> None:
@@ -90,31 +100,31 @@ def tiles(images: Array) -> Array:
     return np.repeat(np.repeat(np.repeat(flat, 3 // channels, 2), times, 0), times, 1)
 
 
-class Orbit(NamedTuple):
+class Way(NamedTuple):
     """A way through a small game."""
 
-    way: Array  # [T, P] weights
-    apart: Array  # [T] how far from the end
+    points: Array  # [T, P] weights
+    rounds: Array  # [M] those that were measured
+    apart: Array  # [M] how far they are from the end
     theory: float | None  # by which factor theory has that change each round
 
 
-def of_orbit(orbit: Orbit, title: str, measured_by: str) -> Array:
+def of_way(way: Way, title: str, measured_by: str) -> Array:
     """The way of the first two weights on the left, how far it is from the end on the right."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(2 * SIDE, SIDE), layout="constrained", dpi=DPI)
     left, right = figure.subplots(1, 2)
     figure.suptitle(title)
-    left.plot(*orbit.way[:, :2].T, "-", lw=0.8, color=FAKE)
-    left.plot(*orbit.way[0, :2], "o", ms=5, color=FAKE, label="start")
-    left.plot(*orbit.way[-1, :2], "s", ms=5, color=REAL, label="now")
+    left.plot(*way.points[:, :2].T, "-", lw=0.8, color=FAKE)
+    left.plot(*way.points[0, :2], "o", ms=5, color=FAKE, label="start")
+    left.plot(*way.points[-1, :2], "s", ms=5, color=REAL, label="now")
     left.set(aspect="equal", xlabel="first weight", ylabel="second weight")
     left.legend(fontsize="small")
-    rounds = np.arange(len(orbit.apart))
-    right.semilogy(rounds, orbit.apart.clip(min=SMALLEST), color=FAKE, label="measured")
-    if orbit.theory is not None:
-        predicted = orbit.apart[0] * orbit.theory**rounds
-        right.semilogy(rounds, predicted, "--", color=REAL, lw=1, label=f"theory, ρ = {orbit.theory:.4f}")
+    right.semilogy(way.rounds, way.apart.clip(min=SMALLEST), color=FAKE, label="measured")
+    if way.theory is not None:
+        predicted = way.apart[0] * way.theory**way.rounds
+        right.semilogy(way.rounds, predicted, "--", color=REAL, lw=1, label=f"theory, ρ = {way.theory:.4f}")
     right.set(xlabel="round", ylabel=measured_by)
     right.legend(fontsize="small")
     return pixels(figure)

@@ -18,14 +18,14 @@ from torch import Tensor, nn
 from torch.nn.functional import one_hot
 from torch.nn.utils.parametrizations import spectral_norm
 
+from sparring.adversarial.data import Labelled
 from sparring.envs.errors import BadInputError
 
-Activation = Literal["relu", "leaky-relu", "tanh"]
+Activation = Literal["relu", "leaky-relu"]
 Conditioning = Literal["none", "projection", "concatenation"]
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": nn.ReLU,
     "leaky-relu": lambda: nn.LeakyReLU(0.2),
-    "tanh": nn.Tanh,
 }
 SMALL_SIDE = 8  # pixels: images up to this go through an MLP
 GROUPS = 8  # of channels that are normalised together
@@ -42,9 +42,19 @@ def mlp(sides: list[int], activation: Callable[[], nn.Module]) -> list[nn.Module
     return [layer for a, b in pairwise(sides) for layer in (nn.Linear(a, b), activation())]
 
 
-def halvings(side: int) -> list[int]:
-    """The sides of an image that is halved until it is odd or at most 4: 28 → [28, 14, 7]."""
-    sides = [side]
+def halvings(shape: tuple[int, ...]) -> list[int]:
+    """The sides of images [C, H, W] that are halved until they are odd or at most 4: 28×28 → [28, 14, 7].
+
+    Raises:
+        BadInputError: they are no squares of an even side.
+    """
+    _, height, width = shape
+    if height != width or width % 2:
+        raise BadInputError(
+            f"images are {height}×{width}; networks for more than {SMALL_SIDE}×{SMALL_SIDE} pixels halve their sides, "
+            "which must be equal and even: crop or pad them"
+        )
+    sides = [width]
     while sides[-1] % 2 == 0 and sides[-1] > 4:
         sides.append(sides[-1] // 2)
     return sides
@@ -81,7 +91,7 @@ class Generator(nn.Module):
             out = [nn.Linear(width, prod(shape)), *([nn.Tanh()] if len(shape) > 1 else [])]
             self.layers = nn.Sequential(*hidden, *out)
         else:
-            sides = halvings(shape[-1])
+            sides = halvings(shape)
             channels = channels_of(width, len(sides) - 1)
             first = nn.Linear(latent + classes, 2 * channels[-1] * sides[-1] ** 2)
             layers: list[nn.Module] = [first, nn.Unflatten(1, (2 * channels[-1], sides[-1], sides[-1]))]
@@ -152,7 +162,7 @@ class Discriminator(nn.Module):
             layers: list[nn.Module] = [nn.Flatten(), *mlp([pack * prod(shape) + self.classes, *[width] * depth], act)]
             features = width
         else:
-            sides = halvings(shape[-1])
+            sides = halvings(shape)
             channels = [pack * shape[0] + self.classes, *channels_of(width, len(sides) - 1)]
             layers = [one for a, b in pairwise(channels) for one in (nn.Conv2d(a, b, 4, stride=2, padding=1), act())]
             features = channels[-1] * sides[-1] ** 2
@@ -176,20 +186,21 @@ class Discriminator(nn.Module):
         return torch.as_tensor(logits)
 
 
+@torch.no_grad()
+def asked(discriminator: nn.Module, some: Labelled, batch: int) -> Tensor:
+    """Logits [N / pack], on the CPU, of samples that D sees so many at a time: it may compare those of a batch."""
+    device = next(discriminator.parameters()).device
+    parts = zip(torch.split(some.x, batch), torch.split(some.y, batch), strict=True)
+    return torch.cat([discriminator(x.to(device), y.to(device)).cpu() for x, y in parts])
+
+
 def planes(told: Tensor, images: Tensor) -> Tensor:
     """[B, K] as K channels of the images' size."""
     return told[:, :, None, None].expand(-1, -1, *images.shape[2:])
 
 
-def seeded(build: Callable[[], nn.ModuleDict], seed: int, orthogonal_gain: float = 0.0) -> nn.ModuleDict:
-    """Networks whose weights follow from `seed` alone, drawn on the CPU as torch draws them.
-
-    With a gain they are orthogonal matrices times that gain instead (Saxe et al. 2014), and biases are 0.
-    """
+def seeded(build: Callable[[], nn.ModuleDict], seed: int) -> nn.ModuleDict:
+    """Networks whose weights follow from `seed` alone, drawn on the CPU as torch draws them."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        networks = build()
-        if orthogonal_gain:
-            for weight in networks.parameters():
-                nn.init.orthogonal_(weight, orthogonal_gain) if weight.dim() > 1 else nn.init.zeros_(weight)
-    return networks
+        return build()

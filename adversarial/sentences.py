@@ -31,6 +31,7 @@ from sparring.adversarial.language import LanguageModel, parts
 from sparring.adversarial.ngrams import NGrams
 from sparring.adversarial.sheets import Sheet
 from sparring.agents.evaluate import JUDGED
+from sparring.agents.policy import on_threads
 from sparring.agents.protocol import Evaluation, Judge, Watch, unwatched
 from sparring.envs.worlds import Array
 
@@ -111,13 +112,9 @@ def written(model: LanguageModel, corpus: Corpus, count: int, seed: int, sharpne
 
 def rewritten(model: LanguageModel, corpus: Corpus, sheet: Sheet) -> Array:
     """A sheet's sentences made again, on as many threads as made them."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(sheet.threads)
-    try:
-        given = torch.from_numpy(sheet.samples[:, : corpus.given])
+    given = torch.from_numpy(sheet.samples[:, : corpus.given])
+    with on_threads(sheet.threads):
         return np.asarray(at_places(model, given, torch.from_numpy(sheet.latents)).numpy())
-    finally:
-        torch.set_num_threads(before)
 
 
 # ---------------------------------------------------------------------------------------------- what is measured

@@ -298,7 +298,7 @@ class SeqGAN:
     @torch.no_grad()
     def judge(self, shown: Array, written: int) -> Array:
         """What the token written last earns [N], in sentences [N, S + T] with `written` tokens."""
-        whole = torch.as_tensor(shown, device=self.dice.generator.device)
+        whole = torch.as_tensor(shown, device=self.dice.device)
         if written == self.corpus.length or self.config.credit == "per-step":
             return self.believed(whole).cpu().numpy()
         if self.config.credit == "terminal":
@@ -319,11 +319,11 @@ class SeqGAN:
 
     def uniform(self, *shape: int) -> Tensor:
         """Numbers in [0, 1)."""
-        return torch.rand(*shape, generator=self.dice.generator, device=self.dice.generator.device)
+        return torch.rand(*shape, generator=self.dice.generator, device=self.dice.device)
 
     def sources(self, count: int) -> Tensor:
         """What is given of any sentences that are learned from [N, S]."""
-        device = self.dice.generator.device
+        device = self.dice.device
         rows = torch.randint(len(self.corpus.train), (count,), generator=self.dice.generator, device=device)
         return self.corpus.train[rows.cpu(), : self.corpus.given].to(device)
 
@@ -349,7 +349,7 @@ class SeqGAN:
 
     def update(self, lesson: Lesson) -> Metrics:
         """A round of the phase that it is."""
-        real, phase = lesson.real.to(self.dice.generator.device), self.clock.phase
+        real, phase = lesson.real.to(self.dice.device), self.clock.phase
         turns = torch.split(real[self.config.teacher * self.config.batch :], self.config.d_sentences)[: self.turns]
         if phase == "likelihood":
             self.likelihood.begin_update()
@@ -432,7 +432,7 @@ class SeqGAN:
 
     def cut(self, *sentences: Tensor) -> tuple[Tensor, ...]:
         """Prefixes of sentences, of 1 to T tokens, equally long in all."""
-        device = self.dice.generator.device
+        device = self.dice.device
         drawn = torch.randint(self.corpus.length, sentences[0].shape[:1], generator=self.dice.generator, device=device)
         beyond = torch.arange(sentences[0].shape[1], device=device) > self.corpus.given + drawn[:, None]
         return tuple(one.masked_fill(beyond, BLANK) for one in sentences)

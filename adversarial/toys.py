@@ -8,12 +8,13 @@ matrix      x pays y the amount xᵀAy, both on a simplex                       
 from __future__ import annotations
 
 from itertools import product
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.func import functional_call, vmap
 from torch.nn.functional import logsigmoid
 
 from sparring.adversarial.game import Game, Point
@@ -138,25 +139,24 @@ class KuhnPoker(Game[None]):
 def best_pure_answer(game: Game[None], player: str, batch: None) -> None:
     """Put a player of a small game of chances in [0, 1] at its best answer: some corner is one, and all are tried."""
     at = game.at(player)
-    corners = [torch.tensor(corner, dtype=at.dtype).view_as(at) for corner in product((0.0, 1.0), repeat=at.numel())]
-    with torch.no_grad():
-        costs = []
-        for corner in corners:
-            at.copy_(corner)
-            costs.append(float(game.loss(player, batch)))
-        at.copy_(corners[int(np.argmin(costs))])
+    corners = torch.tensor(list(product((0.0, 1.0), repeat=at.numel())), dtype=at.dtype)
+    put_at_best(game, player, batch, corners.view(-1, *at.shape))
 
 
 def best_pure_strategy(game: Game[None], player: str, batch: None) -> None:
     """Put a player of a matrix game at its best answer: some pure strategy is one."""
     at = game.at(player)
-    with torch.no_grad():
-        pure = torch.eye(len(at), dtype=at.dtype)
-        costs = []
-        for strategy in pure:
-            at.copy_(strategy)
-            costs.append(float(game.loss(player, batch)))
-        at.copy_(pure[int(np.argmin(costs))])
+    put_at_best(game, player, batch, torch.eye(len(at), dtype=at.dtype))
+
+
+@torch.no_grad()
+def put_at_best(game: Game[None], player: str, batch: None, answers: Tensor) -> None:
+    """Put a player at the best of some answers [A, *shape], all of which are tried at once."""
+
+    def cost(answer: Tensor) -> Any:
+        return functional_call(game, {f"players.{player}.at": answer}, (player, batch))
+
+    game.at(player).copy_(answers[vmap(cost)(answers).argmin()])
 
 
 def nearest_on_simplex(point: Tensor) -> Tensor:

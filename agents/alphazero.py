@@ -12,6 +12,7 @@ targets are KataGo's (Wu, arXiv 1902.10565). Games are played by an exponential 
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass, replace
 from math import inf
 
@@ -21,20 +22,17 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from sparring.agents import protocol, statistics
+from sparring.agents import anchor, networks, protocol
 from sparring.agents.boardnet import Network, Turns, guided_by
 from sparring.agents.descent import Descent, Terms
-from sparring.agents.evaluate import JUDGED
-from sparring.agents.match import OPENING, Played, Searcher, by_playouts, series
+from sparring.agents.match import Searcher
 from sparring.agents.mcts import Evaluate, Searching
-from sparring.agents.policy import Dice
-from sparring.agents.protocol import Evaluation, Experiment, Judge, Preset, Stateful, Watch, unwatched
+from sparring.agents.policy import Dice, on_threads
+from sparring.agents.protocol import Experiment, Preset, Stateful
 from sparring.agents.selfplay import SYMMETRIES, Playing, Record, SelfPlay
 from sparring.agents.window import Samples, Window
 from sparring.envs.errors import check_ranges
-from sparring.envs.go.board import BLACK, WHITE
 from sparring.envs.go.rules import Rules, chosen
-from sparring.envs.go.saved import SavedGame
 from sparring.envs.rollouts import Metrics
 from sparring.envs.worlds import Array
 
@@ -93,6 +91,8 @@ class Config:
     """global norm to which gradients are clipped"""
     average: float = 0.99
     """decay of the moving average of weights that plays, gradient step by gradient step"""
+    precision: networks.Precision = "auto"
+    """of the arithmetic of self-play; auto takes bf16 where the hardware has it. Learning is fp32"""
     anchor: int = 100
     """random playouts a move of the search that evaluations play against"""
 
@@ -112,6 +112,7 @@ class AlphaZero:
     def __init__(self, config: Config, *, seed: int, device: str, updates: int) -> None:
         self.config = config
         self.device = torch.device(device)
+        self.precision = networks.settled(config.precision, device, images=True)
         torch.manual_seed(seed)
         self.network = Network(config.width, config.blocks).to(self.device)
         self.average = AveragedModel(self.network, multi_avg_fn=get_ema_multi_avg_fn(config.average))  # type: ignore[no-untyped-call]
@@ -136,20 +137,27 @@ class AlphaZero:
 
     def evaluate(self, seed: int, group: int) -> Evaluate:
         """The average's word on leaves, each batch turned by a random symmetry."""
-        return guided_by(self.average.module, self.turns, np.random.default_rng([SYMMETRIES, seed, group]))
+        network = copy.deepcopy(self.average.module)
+        if self.precision == "bf16":
+            network.bfloat16()
+        return guided_by(network, self.turns, np.random.default_rng([SYMMETRIES, seed, group]))
 
     def update(self, batch: list[Record]) -> Metrics:
-        """Let new games into the window, and learn from as many positions as they pay for."""
+        """Let new games into the window, and learn from as many positions as they pay for.
+
+        The small network that plays on one thread learns on as many as have played.
+        """
         c = self.config
         new = self.window.add(batch)
         terms = Terms("loss/policy", "loss/outcome", "loss/owner", "loss/score", "policy/entropy", "gradient/norm")
         self.descent.begin_update()
-        for _ in range(max(1, round(new * c.reuse / c.batch))):
-            losses, entropy = self.losses(self.window.all, self._drawn(self.window.held))
-            weights = (1.0, c.outcome_weight, c.owner_weight, c.score_weight)
-            norm = self.descent.step(torch.stack([w * loss for w, loss in zip(weights, losses, strict=True)]).sum())
-            self.average.update_parameters(self.network)
-            terms.add(*losses, entropy, norm)
+        weights = (1.0, c.outcome_weight, c.owner_weight, c.score_weight)
+        with on_threads(c.playing.groups):
+            for _ in range(max(1, round(new * c.reuse / c.batch))):
+                losses, entropy = self.losses(self.window.all, self._drawn(self.window.held))
+                norm = self.descent.step(torch.stack([w * loss for w, loss in zip(weights, losses, strict=True)]).sum())
+                self.average.update_parameters(self.network)
+                terms.add(*losses, entropy, norm)
         return {
             **terms.means(),
             "window/positions": float(self.window.held),
@@ -186,60 +194,47 @@ class AlphaZero:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
 
 
-# ---------------------------------------------------------------------------------------------- who judges it
-
-
-def judge(config: Config, seed: int) -> Judge:
-    """Games against a fixed anchor: plain search with random playouts, which learns nothing."""
-    rules, turns = config.played, Turns(config.played.height, config.played.width)
-
-    def evaluation(algorithm: AlphaZero, /, *, watch: Watch = unwatched) -> Evaluation:
-        dice = np.random.default_rng([seed, JUDGED])
-        network = algorithm.average.module
-        ours = Searcher(lambda games: guided_by(network, turns, dice), config.search)
-        anchor = Searcher(by_playouts, Searching("uct", config.anchor, c_puct=1.0))
-        played = series(ours, anchor, rules, config.schedule.games, dice, watch)
-        scores = [game.points_of_first for game in played]
-        estimate = statistics.estimate(scores)
-        metrics = {
-            "win_rate": estimate.value,
-            "win_rate_low": estimate.low,
-            "win_rate_high": estimate.high,
-            "length": float(np.mean([len(game.board.moves) for game in played])),
-        }
-        told = {
-            "name": f"{config.rules} {rules.height}×{rules.width}, komi {rules.komi:g}",
-            "games": config.schedule.games,
-            "policy": f"{config.search.select} search of {config.search.simulations}",
-            "anchor": f"uct with {config.anchor} random playouts",
-            "opening": f"{OPENING} random moves, the same for both colours",
-            "seeds": [seed, seed],
-        }
-        best = max(played, key=lambda one: (one.points_of_first, -len(one.board.moves)))
-        return Evaluation(metrics, told, scores, [kept(best)])
-
-    return evaluation
-
-
-def kept(played: Played) -> SavedGame:
-    """A game of ours against the anchor, to be shown."""
-    names = {played.first: "ours", 3 - played.first: "anchor"}
-    return SavedGame.of(
-        played.board, black=names[BLACK], white=names[WHITE], winner=played.winner, reason=played.reason
-    )
-
-
 GO5 = Config(
     Schedule(steps=40_000, save_every=10, evaluate_every=20),
     board=5,
     komi=24.5,
     search=Searching("gumbel", 32, considered=8),
 )
+GO9 = replace(
+    GO5,
+    schedule=Schedule(steps=40_000, save_every=10, evaluate_every=20),
+    board=9,
+    komi=7.0,
+    blocks=4,
+    window=50_000,
+    search=Searching("gumbel", 32),
+)
 PRESETS = {
     "go5-cpu": Preset("the whole board of 5×5, in half an hour on two cores", GO5),
     "go7-cpu": Preset(
         "7×7 in two hours on two cores",
         replace(GO5, schedule=Schedule(steps=60_000, save_every=10, evaluate_every=20), board=7, komi=9.0, blocks=4),
+    ),
+    "go9-cpu": Preset("9×9 for as long as two cores can bear", GO9),
+    "go9-katago": Preset(
+        "9×9 as KataGo plays itself: few moves searched in full, forced playouts, hot beginnings, resignation",
+        replace(
+            GO9,
+            search=Searching("puct", 120, forced=2.0),
+            playing=Playing(full=0.25, fast=20, hot=12, resign=0.9),
+        ),
+    ),
+    "go9-gpu": Preset(
+        "9×9 on a GPU: a wider network, many games side by side",
+        replace(
+            GO9,
+            schedule=Schedule(steps=200_000, save_every=10, evaluate_every=25),
+            playing=Playing(draw=2048, slots=512, groups=2),
+            width=96,
+            blocks=6,
+            batch=1024,
+            window=250_000,
+        ),
     ),
 }
 
@@ -248,4 +243,18 @@ def experiment(config: Config, *, seed: int, device: str) -> Experiment:
     """A network that plays itself."""
     source = SelfPlay(config.played, config.playing, config.search)
     updates = -(-config.schedule.steps // source.steps_per_draw)
-    return Experiment(AlphaZero(config, seed=seed, device=device, updates=updates), source, judge(config, seed))
+    turns = Turns(config.played.height, config.played.width)
+
+    def seat(algorithm: AlphaZero, dice: np.random.Generator) -> Searcher:
+        network = algorithm.average.module
+        return Searcher(lambda games: guided_by(network, turns, dice), config.search)
+
+    judged = anchor.judge(
+        config.played,
+        seat,
+        policy=f"{config.search.select} search of {config.search.simulations}",
+        playouts=config.anchor,
+        games=config.schedule.games,
+        seed=seed,
+    )
+    return Experiment(AlphaZero(config, seed=seed, device=device, updates=updates), source, judged)

@@ -137,7 +137,7 @@ def guided_by(network: nn.Module, turns: Turns, dice: np.random.Generator) -> Ev
         obs = leaves.obs[rows]
         turned = np.take(obs.reshape(*obs.shape[:2], -1), turns.points[turn], 2).reshape(obs.shape)
         said = network(torch.from_numpy(turned).to(device))
-        return said.policy.cpu().numpy()[:, turns.back[turn]], said.value.cpu().numpy()
+        return said.policy.float().cpu().numpy()[:, turns.back[turn]], said.value.float().cpu().numpy()
 
     return evaluate
 
@@ -164,3 +164,25 @@ class Mind:
         back = np.argsort(self.turns.points, 1)
         mean = np.take_along_axis(mine, back, 1).mean(0).reshape(board.rules.height, board.rules.width)
         return np.asarray(mean if board.to_move == BLACK else -mean)
+
+
+class Instinct:
+    """A network that plays without search: a move drawn from its policy, or always the likeliest."""
+
+    def __init__(self, network: nn.Module, *, greedy: bool = False) -> None:
+        self.network = network
+        self.greedy = greedy
+
+    def chances(self, board: Board) -> Array:
+        """Of every action [H · W + 1] float64; those that are not legal have none."""
+        with torch.inference_mode():
+            device = next(self.network.parameters()).device
+            logits = self.network(torch.from_numpy(board.planes()[None]).to(device)).policy[0].double().cpu().numpy()
+        legal = board.legal()
+        weights = np.where(legal, np.exp(logits - logits[legal].max()), 0.0)
+        return np.asarray(weights / weights.sum())
+
+    def __call__(self, board: Board, dice: np.random.Generator) -> int:
+        """A legal move."""
+        chances = self.chances(board)
+        return int(np.argmax(chances) if self.greedy else dice.choice(len(chances), p=chances))

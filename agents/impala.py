@@ -13,7 +13,7 @@ Settings: Cleanba (Huang et al. 2023), which reports 28,766 points after 50M ste
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 
 import torch
@@ -24,7 +24,7 @@ from sparring.agents.descent import Terms
 from sparring.agents.learner import Learner, Seen, assemble, seen
 from sparring.agents.networks import NetworkName
 from sparring.agents.policy import Remembered
-from sparring.agents.protocol import Experiment, Preset, Schedule
+from sparring.agents.protocol import Experiment, Preset, Published, Schedule
 from sparring.envs.errors import BadInputError, check_ranges
 from sparring.envs.rollouts import Metrics, Rollout
 from sparring.envs.worlds import World
@@ -110,6 +110,21 @@ def learn(learner: Learner[Config], batch: Rollout[Remembered]) -> Metrics:
 SPACE_INVADERS = Config(Schedule(steps=1_000_000, save_every=100), World("ALE/SpaceInvaders-v5", "ppo2017", 32))
 PRESETS = {
     "space-invaders": Preset("Cleanba's settings with fewer worlds, a fiftieth as long", SPACE_INVADERS, speed=1_750),
+    "atari-cpu-hour": Preset(
+        "an hour on two cores with the same settings",
+        replace(SPACE_INVADERS, schedule=Schedule(steps=6_000_000, save_every=250, games=100)),
+        speed=1_750,
+    ),
+    "atari-50m": Preset(
+        "Cleanba's run, for a GPU: the residual network, all actions, sticky ones",
+        replace(
+            SPACE_INVADERS,
+            schedule=Schedule(steps=50_000_000, save_every=1_000, games=100),
+            world=World("ALE/SpaceInvaders-v5", "machado2018", 128),
+            network="impala",
+        ),
+        published=Published("28,766 ± 1,052", "Cleanba's V-trace, 3 seeds"),
+    ),
     "cartpole": Preset(
         "balances the pole for 500 steps",
         Config(

@@ -55,6 +55,11 @@ class Learner(Generic[Config]):
         self.dice = Dice(seed, device)
         self.policy = Policy(network, self.dice, device)
 
+    @property
+    def precision(self) -> networks.Precision:
+        """What `auto` came to."""
+        return self.network.precision
+
     def act(self, obs: Array, *, greedy: bool = False) -> Acts[Remembered]:
         """Observations [N, *obs] → actions [N, *action], with log μ(a|s) and V(s) as they are now."""
         return self.policy.act(obs, greedy=greedy)

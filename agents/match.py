@@ -80,7 +80,8 @@ class Searcher:
 
 
 def by_playouts(games: Games) -> Evaluate:
-    """No preference among moves, and the result of a random playout."""
+    """No preference among moves, and the result of a random playout; nobody looks at the board."""
+    games.observe = False
 
     def evaluate(leaves: Leaves, rows: Array) -> tuple[Array, Array]:
         return np.zeros((len(rows), games.actions), np.float32), games.play_out(rows)

@@ -230,7 +230,7 @@ class Trees:
     def _improved(self, tree: int) -> Array:
         """ln P + σ(Q̂) of the root [A]."""
         slab = self.slab
-        logits: Array = np.empty(slab.prior.shape[2])
+        logits: Array = np.empty(slab.prior.shape[2], np.float32)
         kernels.improve(
             slab.prior[tree, 0], slab.visits[tree, 0], slab.total[tree, 0], slab.value[tree, 0], self.rule, logits
         )

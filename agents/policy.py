@@ -28,6 +28,11 @@ class Dice:
     def __init__(self, seed: int, device: str) -> None:
         self.generator = torch.Generator(device).manual_seed(seed)
 
+    @property
+    def device(self) -> torch.device:
+        """Where it draws."""
+        return self.generator.device
+
     def state_dict(self) -> dict[str, Any]:
         """The generator's state, and the kind of device whose generator it is."""
         return {"state": self.generator.get_state(), "device": self.generator.device.type}
@@ -55,7 +60,7 @@ class Policy:
         Raises:
             DivergedError: the policy or the values are not finite.
         """
-        with half_the_threads():
+        with on_threads(max(torch.get_num_threads() // 2, 1)):  # few observations; the other cores are the worlds'
             distribution, values = self.network(torch.as_tensor(obs, device=self.device))
             check_finite({**distribution._asdict(), "values": values})
             actions = distribution.mode() if greedy else distribution.sample(self.dice.generator)
@@ -64,10 +69,10 @@ class Policy:
 
 
 @contextmanager
-def half_the_threads() -> Iterator[None]:
-    """Few observations keep few threads busy; the other cores are the worlds'."""
+def on_threads(count: int) -> Iterator[None]:
+    """Let torch compute on so many threads for a while."""
     threads = torch.get_num_threads()
-    torch.set_num_threads(max(threads // 2, 1))
+    torch.set_num_threads(count)
     try:
         yield
     finally:

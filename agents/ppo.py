@@ -143,6 +143,12 @@ def learn(learner: Learner[Config], batch: Rollout[Remembered]) -> Metrics:
 
 
 SPACE_INVADERS = World("ALE/SpaceInvaders-v5", "ppo2017", 8)
+ATARI_10M = Config(
+    Schedule(steps=10_000_000, save_every=250, games=100),
+    SPACE_INVADERS,
+    anneal_clip=True,
+    value_weight=1.0,  # the zoo's 0.5 of a loss twice ours
+)
 PRESETS = {
     "space-invaders": Preset(
         "the main job of `make train`: clearly above the random policy",
@@ -156,14 +162,14 @@ PRESETS = {
     ),
     "atari-10m": Preset(
         "the SB3 zoo's settings",
-        Config(
-            Schedule(steps=10_000_000, save_every=250, games=100),
-            SPACE_INVADERS,
-            anneal_clip=True,
-            value_weight=1.0,  # the zoo's 0.5 of a loss twice ours
-        ),
+        ATARI_10M,
         speed=690,
         published=Published("960 ± 425", "SB3 zoo, one run, 136 games"),
+    ),
+    "atari-10m-impala": Preset(
+        "the same with IMPALA's residual network, for a GPU",
+        replace(ATARI_10M, network="impala"),
+        published=Published("1,709", "rl-algo-impls, 3 seeds, best checkpoint, 16 games"),
     ),
     "atari-cpu-hour": Preset(
         "an hour on two cores: the paper's three epochs, twice its worlds and rate",

@@ -27,6 +27,7 @@ from sparring.envs.errors import BadInputError, check_ranges
 from sparring.envs.go.board import BLACK
 from sparring.envs.go.games import Games
 from sparring.envs.go.rules import Rules
+from sparring.envs.leaves import Leaves
 from sparring.envs.rollouts import Report
 from sparring.envs.worlds import Array
 
@@ -101,6 +102,7 @@ class Table:
         """Play the games of those numbers, which are returned in that order."""
         waiting, records = deque(numbers), list[Record]()
         self.seconds = {"emulating": 0.0, "acting": 0.0}  # the search, and the network
+        self.evaluations = 0
         self.records: list[Record | None] = [None] * self.playing.slots
         self.dice = [np.random.default_rng(0)] * self.playing.slots
         for slot in range(self.playing.slots):
@@ -118,10 +120,11 @@ class Table:
         return sorted(records, key=lambda record: record.number)
 
     def _timed(self, evaluate: Evaluate) -> Evaluate:
-        def timed(*asked: Any) -> tuple[Array, Array]:
+        def timed(leaves: Leaves, rows: Array) -> tuple[Array, Array]:
             start = perf_counter()
-            answer = evaluate(*asked)
+            answer = evaluate(leaves, rows)
             self.seconds["acting"] += perf_counter() - start
+            self.evaluations += len(rows)
             return answer
 
         return timed
@@ -206,6 +209,8 @@ class SelfPlay:
             "game/length": [float(len(record.moves)) for record in self.last],
             "game/black_wins": float(np.mean([(record.result + 1) / 2 for record in self.last])),
             "game/searched_in_full": float(np.mean([full for record in self.last for full in record.full])),
+            "count/positions": float(sum(len(record.moves) for record in self.last)),
+            "count/evaluations": float(sum(table.evaluations for table in self.tables)),
         }
         if doomed:
             metrics["game/wrong_to_give_up"] = float(np.mean([record.result != -record.doomed for record in doomed]))

@@ -26,7 +26,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sparring.envs.compiled import jitted
+from sparring.envs.compiled import jitted, vectorised
 from sparring.envs.worlds import Array
 
 UCT, PUCT, GUMBEL = 0, 1, 2
@@ -48,7 +48,8 @@ class Slab(NamedTuple):
     left: Array  # [B] int32: simulations still to begin
     done: Array  # [B] int32: simulations begun
     noisy: Array  # [B] uint8: whether the root has noise
-    noise: Array  # [B, A] float32: what the root's prior is mixed with, or its Gumbel variables
+    noise: Array  # [B, A] float32: what the root's prior is mixed with, or its Gumbel variables g
+    drawn: Array  # [B, A] float32: gumbel: g + ln P of the root
     halving: Array  # [B, S] int32: the visits that a root's action must have to be selected, by simulation
 
 
@@ -90,6 +91,7 @@ def slab(trees: int, nodes: int, actions: int, simulations: int) -> Slab:
         np.zeros(trees, np.int32),
         np.zeros(trees, np.uint8),
         np.zeros((trees, actions), np.float32),
+        np.zeros((trees, actions), np.float32),
         np.zeros((trees, simulations), np.int32),
     )
 
@@ -122,104 +124,126 @@ def by_uct(prior, visits, total, c):
     return best
 
 
-@jitted
-def by_puct(prior, visits, total, value, rule, noisy):
-    """The edge that promises most, for its value or because the prior likes it and few have looked."""
-    whole, seen, brought = 0, 0.0, value
-    for a in range(len(prior)):
-        if visits[a] > 0:
-            whole += visits[a]
-            seen += prior[a]
-            brought += total[a]
-    explore = np.float32(rule.c * np.sqrt(1.0 + whole))
-    urgency = 0.0 if noisy else rule.urgency
-    unseen = np.float32(brought / (1 + whole) - urgency * np.sqrt(seen))
-    forced = rule.forced * whole if noisy else 0.0
-    best, most = -1, np.float32(-np.inf)
-    for a in range(len(prior)):
-        p, n = prior[a], visits[a]
-        if p < 0:
-            continue
-        if n == 0:
-            score = unseen + explore * p
-        elif forced > 0 and n * n < forced * p:
+@vectorised
+def exponential(x):
+    """e^x for x ≤ 0 in float32: (e^(x/32))^32 by Taylor's series, of which compilers make vector instructions."""
+    y = max(x, np.float32(-80)) * np.float32(1 / 32)
+    power = np.float32(1 / 720)
+    for factor in (1 / 120, 1 / 24, 1 / 6, 1 / 2, 1.0, 1.0):
+        power = power * y + np.float32(factor)
+    for _ in range(5):
+        power *= power
+    return power
+
+
+@vectorised
+def first_highest(scores):
+    """Where the highest score is first."""
+    most = np.float32(-np.inf)
+    for a in range(len(scores)):
+        most = max(most, scores[a])
+    for a in range(len(scores)):
+        if scores[a] == most:
             return a
-        else:
-            score = total[a] / np.float32(n) + explore * p / np.float32(1 + n)
-        if score > most:
-            best, most = a, score
-    return best
+    return -1
 
 
-@jitted
+@vectorised
+def by_puct(prior, visits, total, value, rule, noisy, scores):
+    """The edge that promises most, for its value or because the prior likes it and few have looked."""
+    whole, seen, brought = np.int32(0), np.float32(0), np.float32(value)
+    for a in range(len(prior)):
+        whole += visits[a]
+        seen += prior[a] if visits[a] > 0 else np.float32(0)
+        brought += total[a]
+    forced = np.float32(rule.forced * whole) if noisy else np.float32(0)
+    if forced > 0:
+        for a in range(len(prior)):
+            if visits[a] > 0 and np.float32(visits[a]) * visits[a] < forced * prior[a]:
+                return a
+    explore = np.float32(rule.c * np.sqrt(1.0 + whole))
+    urgency = np.float32(0) if noisy else np.float32(rule.urgency)
+    unseen = brought / np.float32(1 + whole) - urgency * np.sqrt(seen)
+    for a in range(len(prior)):
+        n = np.float32(visits[a])
+        q = total[a] / max(n, np.float32(1)) if n > 0 else unseen
+        score = q + explore * prior[a] / (np.float32(1) + n)
+        scores[a] = score if prior[a] >= 0 else np.float32(-np.inf)
+    return first_highest(scores)
+
+
+@vectorised
 def completed(prior, visits, total, value, rule):
     """N, the mixed value of actions without visits, and the scale of σ."""
-    whole, seen, brought, most = 0, 0.0, 0.0, 0
+    whole, seen, brought, most = np.int32(0), np.float32(0), np.float32(0), np.int32(0)
     for a in range(len(prior)):
-        if visits[a] > 0:
-            whole += visits[a]
-            seen += prior[a]
-            brought += prior[a] * total[a] / visits[a]
-            most = max(most, visits[a])
-    mixed = (value + whole * brought / max(seen, SMALLEST)) / (1 + whole) if whole else value
-    return whole, mixed, (rule.visit + most) * rule.scale / 2
+        n = visits[a]
+        p = prior[a] if n > 0 else np.float32(0)
+        whole += n
+        seen += p
+        brought += p * total[a] / np.float32(max(n, np.int32(1)))
+        most = max(most, n)
+    mixed = np.float32(value)
+    if whole > 0:
+        mixed = (mixed + whole * brought / max(seen, SMALLEST)) / np.float32(1 + whole)
+    return whole, mixed, np.float32((rule.visit + most) * rule.scale / 2)
+
+
+@vectorised
+def complete(visits, total, mixed, values):
+    """Into `values` [A]: Q̂, and the highest of them."""
+    highest = mixed
+    for a in range(len(visits)):
+        n = np.float32(visits[a])
+        q = total[a] / max(n, np.float32(1)) if n > 0 else mixed
+        values[a] = q
+        highest = max(highest, q)
+    return highest
 
 
 @jitted
 def improve(prior, visits, total, value, rule, logits):
     """Into `logits` [A]: ln P + σ(Q̂), −∞ where not legal."""
     _, mixed, scale = completed(prior, visits, total, value, rule)
+    complete(visits, total, mixed, logits)
     for a in range(len(prior)):
-        if prior[a] < 0:
-            logits[a] = -np.inf
-            continue
-        q = total[a] / visits[a] if visits[a] > 0 else mixed
-        logits[a] = np.log(max(prior[a], SMALLEST)) + scale * (q + 1)
+        logits[a] = np.log(max(prior[a], SMALLEST)) + scale * (logits[a] + 1) if prior[a] >= 0 else -np.inf
 
 
-@jitted
-def by_gumbel(prior, visits, total, value, rule, weights):
-    """The edge that has fewest visits for its share of the improved policy.
-
-    π' ∝ P e^σ(Q̂), and all actions without visits share one Q̂: an exponential for each visited one, no logarithm.
-    """
+@vectorised
+def by_gumbel(prior, visits, total, value, rule, scores):
+    """The edge that has fewest visits for its share of the improved policy, π' ∝ P e^σ(Q̂)."""
     whole, mixed, scale = completed(prior, visits, total, value, rule)
-    highest = mixed
+    highest = complete(visits, total, mixed, scores)
+    weight = np.float32(0)
     for a in range(len(prior)):
-        if visits[a] > 0:
-            highest = max(highest, total[a] / visits[a])
-    unseen, sum_of_weights = np.exp(scale * (mixed - highest)), 0.0
+        share = prior[a] * exponential(scale * (scores[a] - highest)) if prior[a] >= 0 else np.float32(0)
+        scores[a] = share
+        weight += share
+    per_weight, per_visit = np.float32(1) / max(weight, SMALLEST), np.float32(1) / np.float32(1 + whole)
     for a in range(len(prior)):
-        weights[a] = 0.0
-        if prior[a] >= 0:
-            factor = np.exp(scale * (total[a] / visits[a] - highest)) if visits[a] > 0 else unseen
-            weights[a] = prior[a] * factor
-            sum_of_weights += weights[a]
-    best, most = -1, -np.inf
-    for a in range(len(prior)):
-        if prior[a] >= 0:
-            score = weights[a] / max(sum_of_weights, SMALLEST) - visits[a] / (1.0 + whole)
-            if score > most:
-                best, most = a, score
-    return best
+        score = scores[a] * per_weight - np.float32(visits[a]) * per_visit
+        scores[a] = score if prior[a] >= 0 else np.float32(-np.inf)
+    return first_highest(scores)
 
 
-@jitted
-def by_halving(prior, visits, total, value, rule, noise, wanted, logits):
+@vectorised
+def by_halving(prior, visits, total, value, rule, drawn, wanted, scores):
     """The root's action of highest g + ln P + σ(Q̂) among those with `wanted` visits, or of all if none has."""
-    improve(prior, visits, total, value, rule, logits)
-    best, most, found = -1, -np.inf, False
+    _, mixed, scale = completed(prior, visits, total, value, rule)
+    complete(visits, total, mixed, scores)
+    found = False
     for a in range(len(prior)):
-        if prior[a] < 0 or (found and visits[a] != wanted):
-            continue
-        score = noise[a] + logits[a]
-        if score > most or (visits[a] == wanted and not found):
-            best, most, found = a, score, visits[a] == wanted
-    return best
+        found |= prior[a] >= 0 and visits[a] == wanted
+    for a in range(len(prior)):
+        score = drawn[a] + scale * (scores[a] + np.float32(1))
+        asked = prior[a] >= 0 and (not found or visits[a] == wanted)
+        scores[a] = score if asked else np.float32(-np.inf)
+    return first_highest(scores)
 
 
 @jitted
-def descend(slab, ways, row, rule, logits):
+def descend(slab, ways, row, rule, scores):
     """Walk from the root of a row's tree to an edge without a node, or to the end of a game; visits begin here.
 
     Returns the node at the end, 0 where there is none yet.
@@ -230,15 +254,15 @@ def descend(slab, ways, row, rule, logits):
         prior, visits, total = slab.prior[tree, node], slab.visits[tree, node], slab.total[tree, node]
         value = slab.value[tree, node]
         if rule.kind == PUCT:
-            action = by_puct(prior, visits, total, value, rule, node == 0 and slab.noisy[tree] != 0)
+            action = by_puct(prior, visits, total, value, rule, node == 0 and slab.noisy[tree] != 0, scores)
         elif rule.kind == UCT:
             action = by_uct(prior, visits, total, rule.c)
         elif node == 0:
             at = min(slab.done[tree], slab.halving.shape[1] - 1)
             wanted = slab.halving[tree, at]
-            action = by_halving(prior, visits, total, value, rule, slab.noise[tree], wanted, logits)
+            action = by_halving(prior, visits, total, value, rule, slab.drawn[tree], wanted, scores)
         else:
-            action = by_gumbel(prior, visits, total, value, rule, logits)
+            action = by_gumbel(prior, visits, total, value, rule, scores)
         ways.actions[row, depth] = action
         ways.nodes[row, depth] = node
         visits[action] += 1
@@ -253,7 +277,7 @@ def descend(slab, ways, row, rule, logits):
 @jitted
 def select(slab, ways, rule):
     """For every row a leaf to look at, if its tree has simulations left; ends of games are backed up on the way."""
-    logits = np.empty(slab.prior.shape[2], np.float64)
+    scores = np.empty(slab.prior.shape[2], np.float32)
     for row in range(len(ways.tree)):
         tree = ways.tree[row]
         ways.length[row] = -1
@@ -262,7 +286,7 @@ def select(slab, ways, rule):
             continue
         while slab.left[tree] > 0:
             slab.left[tree] -= 1
-            node = descend(slab, ways, row, rule, logits)
+            node = descend(slab, ways, row, rule, scores)
             slab.done[tree] += 1
             if node == 0:
                 break
@@ -325,32 +349,30 @@ def expand(slab, ways, rule, logits, values, legal, over):
         back_up(slab, ways, row, values[row], rule)
 
 
-@jitted
+@vectorised
 def spread(logits, legal, prior):
     """The softmax of the legal logits, into `prior`."""
     top, whole = np.float32(-np.inf), np.float32(0)
     for a in range(len(prior)):
-        if legal[a]:
-            top = max(top, logits[a])
+        top = max(top, logits[a] if legal[a] else np.float32(-np.inf))
     for a in range(len(prior)):
-        if legal[a]:
-            prior[a] = np.exp(logits[a] - top)
-            whole += prior[a]
-        else:
-            prior[a] = ILLEGAL
+        share = exponential(logits[a] - top) if legal[a] else np.float32(0)
+        prior[a] = share
+        whole += share
+    factor = np.float32(1) / whole
     for a in range(len(prior)):
-        if legal[a]:
-            prior[a] /= whole
+        prior[a] = prior[a] * factor if legal[a] else ILLEGAL
 
 
 @jitted
 def stir(slab, tree, rule):
-    """Mix noise into the prior of a root that is to have it."""
-    if rule.kind == PUCT and slab.noisy[tree]:
-        share = np.float32(rule.noise)
-        for a in range(slab.prior.shape[2]):
-            if slab.prior[tree, 0, a] >= 0:
-                slab.prior[tree, 0, a] += share * (slab.noise[tree, a] - slab.prior[tree, 0, a])
+    """Mix noise into the prior of a root that is to have it, or add the Gumbel variables to its logarithm."""
+    share = np.float32(rule.noise) if rule.kind == PUCT and slab.noisy[tree] else np.float32(0)
+    for a in range(slab.prior.shape[2]):
+        prior = slab.prior[tree, 0, a]
+        if prior >= 0:
+            slab.prior[tree, 0, a] += share * (slab.noise[tree, a] - prior)
+            slab.drawn[tree, a] = slab.noise[tree, a] + np.log(max(prior, SMALLEST))
 
 
 @jitted

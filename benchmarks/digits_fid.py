@@ -16,14 +16,11 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pictures
 import record
 import sweeps
 from matplotlib.figure import Figure
-from mixtures import minutes_of
-
-from sparring.runners import keepsakes, replay
+from mixtures import film, minutes_of
 
 PRESETS = {"unconditional": "digits", "conditional": "digits-by-class"}
 FIGURES = ("fid", "memorisation", "memorisation_pixels", "inception_score", "nearest_neighbour_accuracy", "parzen")
@@ -70,17 +67,16 @@ def main() -> None:
         judged = [run.judgement() for run in runs]
         kinds = (*FIGURES, *(["asked_class"] if name == "conditional" else []))
         figures |= {f"{name}_{kind}": record.over_seeds([one[kind] for one in judged]) for kind in kinds}
-        figures |= {f"{name}_minutes": float(np.mean([minutes_of(run) for run in runs]))}
+        figures |= {f"{name}_minutes": record.over_seeds([minutes_of(run) for run in runs])}
         figures |= {kind: judged[0][kind] for kind in REFERENCES}
-        path = record.RESULTS / f"digits_fid_{name}.png"
-        replay.strip(keepsakes.show([keepsakes.load(runs[0].episodes[-1])]), path)
-        print(f"wrote {path}")
+        film(runs[0], record.RESULTS / f"digits_fid_{name}.png")
     path = record.write(
         "digits_fid",
         figures=figures,
         protocol={"samples": 597, "jobs": {name: ["sparring", "sweep", "gan", *words] for name, words in jobs.items()}},
         seeds=options.seeds,
-        notes="Means over seeds with bootstrap intervals; the grids show the first seed's samples, unselected.",
+        notes="Means over seeds with bootstrap intervals; the grids show the first seed's samples while it trained, "
+        "unselected.",
         published={
             "fid_mixture": {"value": 1.77, "source": "another classifier's features, one seed: only its place counts"},
             "fid_real": {"value": 0.58, "source": "the same"},

@@ -114,7 +114,7 @@ def one(task: tuple[str, str, int, Path]) -> tuple[str, str, int, dict[str, Any]
 def draw(found: Mapping[tuple[str, str], list[dict[str, Any]]], path: Path) -> None:
     """A panel a game: figure against gradient evaluations, the mean over seeds."""
     figure = Figure(figsize=(15, 3.6), layout="constrained")
-    colours = [f"C{number}" for number in range(9)]
+    colours = [f"C{number}" for number in range(len(DYNAMICS))]
     for number, (game, kind) in enumerate(GAMES.items(), start=1):
         axes = pictures.axes_of(figure, 1, len(GAMES), number, title=game, xlabel="gradient evaluations", ylabel=kind)
         for name, colour in zip(DYNAMICS, colours, strict=True):
@@ -125,7 +125,7 @@ def draw(found: Mapping[tuple[str, str], list[dict[str, Any]]], path: Path) -> N
                 axes.plot(runs[0][0][:length], heights, color=colour, lw=1.4, label=name)
         if kind != "share":
             axes.set_yscale("log")
-    axes.legend(fontsize=7, frameon=False)
+    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside right center", fontsize=8, frameon=False)
     pictures.save(figure, path)
 
 
@@ -142,16 +142,14 @@ def main() -> None:
     with ProcessPoolExecutor(options.jobs) as pool:
         for done, (game, name, seed, told) in enumerate(pool.map(one, tasks), start=1):
             found.setdefault((game, name), []).append(told)
-            print(
-                f"{done:3} of {len(tasks)}: {game} {name} seed {seed}: {told['figure'] or told.get('why')}", flush=True
-            )
+            print(f"{done:3} of {len(tasks)}: {game} {name} seed {seed}: {told.get('why', told['figure'])}", flush=True)
     if set(options.games) != set(GAMES):
         sys.exit("not all games were played, so no record is written")
     figures: dict[str, Any] = {}
     for (game, name), runs in found.items():
-        values = [run["figure"] for run in runs]
         key = f"{game}_{name}".replace("-", "_")
-        figures[key] = record.over_seeds(values) if None not in values else runs[0]["why"]
+        faults = [run["why"] for run in runs if "why" in run]
+        figures[key] = faults[0] if faults else record.over_seeds([run["figure"] for run in runs])
         if all("modes" in run for run in runs):
             figures[f"{key}_modes"] = record.over_seeds([run["modes"] for run in runs])
         if any("bar" in run for run in runs):

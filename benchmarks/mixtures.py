@@ -2,8 +2,8 @@
 
 Every method has the preset's networks, batch, rounds, optimisers, annealing and average; what it changes is in METHODS.
 A seed's figures are its run's own final evaluation: 2,500 samples, last checkpoint. A mode counts if at least one
-sample lies within 3σ (as published), or at least 1 % of the samples do (`_modes_1pct`). Rounds are equal; what they
-cost is told in gradient evaluations, of which an unrolled or a five-to-one round takes more.
+sample lies within 3σ (as published), or at least 1 % of the samples do (`_modes_1pct`). What is equal is not the number
+of rounds but that of gradient evaluations, of which an unrolled or a five-to-one round takes more (COST).
 
 Each method is a sweep in FOLDER/METHOD; what is complete is left alone, so a stopped benchmark goes on.
 """
@@ -22,7 +22,7 @@ import sweeps
 from matplotlib.figure import Figure
 
 from sparring.agents.protocol import place_of
-from sparring.runners import catalog
+from sparring.runners import catalog, keepsakes, replay
 from sparring.runners.folder import RunFolder
 from sparring.runners.sweepfolder import Sweep
 
@@ -37,6 +37,7 @@ METHODS = {
     "r3gan": ["--loss", "relativistic", "--r2", "0.1"],
     "r1": [],  # the preset
 }
+COST = {"unrolled": 3.5, "wgan_gp": 3.0}  # evaluations of the field of both players' gradients in a round; others: 1
 FIGURES = ("modes", "modes_1pct", "high_quality", "reverse_kl")
 MODES = {"ring8": 8, "grid25": 25}
 TABLE = "Lin et al. 2018, table 1, 10 trials, ± standard error"
@@ -62,9 +63,15 @@ def of_method(name: str, done: Sweep, seeds: Sequence[int]) -> dict[str, Any]:
     runs = [done.folder(seed) for seed in seeds]
     judged = [run.judgement() for run in runs]
     told = {f"{name}_{figure}": record.over_seeds([one[figure] for one in judged]) for figure in FIGURES}
-    minutes = [minutes_of(run) for run in runs]
     last = list(runs[0].rows())[-1]
-    return {**told, f"{name}_minutes": float(np.mean(minutes)), f"{name}_evaluations": last["play/evaluations"]}
+    minutes = record.over_seeds([minutes_of(run) for run in runs])
+    return {**told, f"{name}_minutes": minutes, f"{name}_evaluations": last["play/evaluations"]}
+
+
+def words_of(name: str, preset: str, steps: int) -> list[str]:
+    """The options of a method, whose rounds spend as many evaluations as `steps` rounds of the preset."""
+    shorter = ["--steps", str(round(steps / COST[name]))] if name in COST else []
+    return ["--preset", preset, *METHODS[name], *shorter]
 
 
 def minutes_of(run: RunFolder) -> float:
@@ -83,6 +90,12 @@ def draw(figures: Mapping[str, Any], methods: Sequence[str], title: str, path: P
     pictures.save(figure, path)
 
 
+def film(run: RunFolder, path: Path) -> None:
+    """A run's training as a strip of samples above the discriminator's field."""
+    replay.strip(keepsakes.show(keepsakes.together(run.episodes)), path)
+    print(f"wrote {path}")
+
+
 def measure(claim: str, preset: str, description: str, published: Mapping[str, Any]) -> None:
     """The benchmark `claim`, on the data of a preset."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -93,25 +106,26 @@ def measure(claim: str, preset: str, description: str, published: Mapping[str, A
     options = parser.parse_args()
     config = catalog.load("gan").PRESETS[preset].config
     figures: dict[str, Any] = {}
-    jobs = {name: ["--preset", preset, *METHODS[name]] for name in options.methods}
+    jobs = {name: words_of(name, preset, config.schedule.steps) for name in options.methods}
     for name, words in jobs.items():
         done = sweeps.trained("gan", words, options.seeds, options.runs / name, options.jobs)
         figures |= of_method(name, done, options.seeds)
         if name == "r1":
             figures["r1_all_modes"] = float(np.mean(np.array(figures["r1_modes"]["per_seed"]) == MODES[preset]))
+            film(done.folder(options.seeds[0]), record.RESULTS / f"{claim}_training.png")
     path = record.write(
         claim,
         figures=figures,
         protocol={
             "data": place_of(config),
             "samples": config.schedule.samples,
-            "rounds": config.schedule.steps,
+            "evaluations": config.schedule.steps,
             "jobs": {name: ["sparring", "sweep", "gan", *words] for name, words in jobs.items()},
             "threads": 1,
         },
         seeds=options.seeds,
         notes="Means over seeds with bootstrap intervals. reverse_kl is over the modes of high-quality samples. "
-        "_minutes are of training, with as many runs at a time as there are cores.",
+        "_minutes are of training, seed by seed, with as many runs at a time as there are cores.",
         published=published,
     )
     draw(figures, options.methods, f"{claim}: {len(options.seeds)} seeds", path)

@@ -173,11 +173,14 @@ def mixture(result: dict[str, Any]) -> list[str]:
             f"{c['mean']:{d}} ({c['low']:{d}} – {c['high']:{d}})"
             for c, d in zip(cells, (".3g", ".1%", ".2g"), strict=True)
         ]
-        return f"| {names.get(name, name.replace('_', ' '))} | {' | '.join(shown)} | {f[f'{name}_minutes']:.1f} |"
+        return (
+            f"| {names.get(name, name.replace('_', ' '))} | {' | '.join(shown)} | {f[f'{name}_minutes']['mean']:.1f} |"
+        )
 
     return [
-        f"**{protocol['data']}**: {seeds} seeds, {protocol['rounds']:,} rounds, {protocol['samples']:,} samples of the "
-        "last checkpoint; means over seeds with 95 % intervals; the same networks, optimisers and average for all. "
+        f"**{protocol['data']}**: {seeds} seeds, {protocol['evaluations']:,} gradient evaluations each, "
+        f"{protocol['samples']:,} samples of the last checkpoint; means over seeds with 95 % intervals; the same "
+        "networks, optimisers and average for all. "
         "Published, with other networks and 400,000 rounds: "
         + ", ".join(f"{name.replace('_', ' ')} {told['value']}" for name, told in result["published"].items())
         + " (Lin et al. 2018).",
@@ -200,7 +203,8 @@ def digits(result: dict[str, Any]) -> list[str]:
         f"**8×8 digits**: {len(result['seeds'])} seeds, 597 samples of the last checkpoint against the 597 held-out "
         "images, in the features of a classifier that no GAN sees. Memorisation is the distance to the nearest image "
         "learned from, over that of held-out images. The conditional GAN makes the digit that was asked for "
-        f"{f['conditional_asked_class']['mean']:.1%} of the time; training takes {f['unconditional_minutes']:.1f} min.",
+        f"{f['conditional_asked_class']['mean']:.1%} of the time; training takes "
+        f"{f['unconditional_minutes']['mean']:.1f} min.",
         "",
         "| | FID | 95 % interval | memorisation | 95 % interval |",
         "|---|---:|---:|---:|---:|",
@@ -437,8 +441,8 @@ def section() -> str:
         machine = f"{result['hardware']['processor']}, {result['hardware']['cores']} cores"
         told = f"`{result['command']}` at {result['commit']}, {machine}, {result['date']}"
         source = f"From `benchmarks/results/{claim}.json`: {told}."
-        picture = path.with_suffix(".png").relative_to(ROOT)
-        shown = [f"![{claim}]({picture})", ""] if (ROOT / picture).exists() else []
+        pictures = [*path.parent.glob(f"{claim}.png"), *sorted(path.parent.glob(f"{claim}_*.png"))]
+        shown = [line for one in pictures for line in (f"![{one.stem}]({one.relative_to(ROOT)})", "")]
         lines += [*write(result), "", *shown, source, ""]
     return "\n".join(lines)
 

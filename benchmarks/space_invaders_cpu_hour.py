@@ -5,6 +5,9 @@ training, no sticky actions. The steps are those that take about an hour on the 
 they are fixed, and how long they really took is in the record. Every seed needs its hour, so there are few; the
 interval of `score` is therefore over games, stratified by seed, and says nothing of other seeds.
 
+How long a run took counts whatever else the machine did meanwhile. So at the end the same updates are timed with the
+last seed's network, and `minutes_alone` is what all steps take at that speed: see that nothing else runs then.
+
 Seed 0 is not among them: the preset was changed after seeing what an earlier one had scored there (616 points).
 
 The runs are a sweep in FOLDER; what is complete is left alone, so a stopped benchmark goes on.
@@ -14,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -23,16 +27,31 @@ import sweeps
 from matplotlib.figure import Figure
 
 from sparring.agents import statistics
-from sparring.runners import overview
+from sparring.runners import checkpoint, overview
 from sparring.runners.folder import RunFolder
+from sparring.runners.job import Job
 
 PRESET = "atari-cpu-hour"
+TIMED = 60  # updates
 BARS = {"SB3 zoo's A2C after 10M steps": 627, "OpenAI baselines' PPO2 after 10M steps": 1020}
 
 
 def minutes(run: RunFolder) -> float:
     """How long a run drew and learned, in all its sittings."""
     return sum(row.get("drawing", 0.0) + row.get("learning", 0.0) for row in run.rows("timing.jsonl")) / 60
+
+
+def speed_of(run: RunFolder) -> float:
+    """Agent steps a second of the median update, with the network that a run has learned, in games begun anew."""
+    made = Job.of(run).build()
+    made.algorithm.network.load_state_dict(checkpoint.read(run.checkpoints[-1])["parts"]["network"])
+    made.source.reset(0)
+    seconds = []
+    for _ in range(TIMED):
+        start = perf_counter()
+        made.algorithm.update(made.source.draw(made.algorithm))
+        seconds.append(perf_counter() - start)
+    return float(made.source.steps_per_draw / np.median(seconds))
 
 
 def told(run: RunFolder) -> dict[str, Any]:
@@ -89,6 +108,8 @@ def main() -> None:
         "seeds_at_least_630": float(np.mean([judgement["score"] >= 630 for judgement in judged.values()])),
         **{f"seed_{seed}": told(run) for seed, run in runs.items()},
     }
+    speed, steps = speed_of(runs[options.seeds[-1]]), done.job.config.schedule.steps
+    figures |= {"steps_per_s_alone": round(speed, 1), "minutes_alone": round(steps / speed / 60, 1)}
     protocol = judged[options.seeds[0]]["protocol"]
     path = record.write(
         "space_invaders_cpu_hour",
@@ -99,7 +120,9 @@ def main() -> None:
             "config": done.record["config"],
         },
         seeds=options.seeds,
-        notes="score: mean over all games of all seeds; its interval is a bootstrap over games, stratified by seed.",
+        notes="score: mean over all games of all seeds; its interval is a bootstrap over games, stratified by seed. "
+        "training_minutes: as it happened, whatever else ran; minutes_alone: all steps at the speed of the median of "
+        f"{TIMED} updates at the end.",
         published={
             "sb3_zoo_a2c_10m": {"value": 627, "source": "SB3 RL Zoo benchmark.md: 627 ± 202, one run, 162 games"},
             "baselines_ppo2_10m": {"value": 1019.8, "source": "openai/baselines PPO2, 3 seeds, openrlbenchmark"},

@@ -1,4 +1,4 @@
-"""The command `sparring`: train, sweep, resume, evaluate, replay, arena, play, gtp, list.
+"""The command `sparring`: train, sweep, resume, evaluate, replay, arena, play, gtp, export, list.
 
 Options are made from each algorithm's Config. Heavy packages are imported only once there is something to do, so help
 comes at once.
@@ -26,6 +26,7 @@ from sparring.runners.exits import INTERRUPTED, REFUSED, UNHEARD
 from sparring.runners.options import (
     Arena,
     Evaluate,
+    Export,
     Gtp,
     List,
     Play,
@@ -53,6 +54,7 @@ USAGE = r"""[bold]sparring[/] — somebody learning against somebody
   [bold]sparring arena[/] A B …    matches at Go: win rates, Elo, every game as SGF
   [bold]sparring play[/] PLAYER    play Go in the terminal
   [bold]sparring gtp[/] PLAYER     be a program for GoGui, Sabaki or CGOS
+  [bold]sparring export[/] RUN F   keep a run that learned Go as one small file that plays
   [bold]sparring list[/]           what there is: algorithms, worlds, presets, runs
 
 Each has its own --help, and so has each algorithm: sparring train ppo --help."""
@@ -90,6 +92,7 @@ def dispatch(words: list[str], console: Console) -> int:
         "arena": arena_command,
         "play": play_command,
         "gtp": gtp_command,
+        "export": export_command,
         "list": list_command,
     }
     if words[0] not in verbs:
@@ -245,7 +248,7 @@ def arena_command(words: list[str], console: Console) -> int:
     options = parse(Arena, words, "sparring arena")
     from sparring.runners import arena, players
 
-    met = players.players(options.players, simulations=options.sims, seed=options.seed)
+    met = players.players(options.players, simulations=options.sims, seed=options.seed, timeout=options.timeout)
     try:
         rules = players.common_rules(met, options.board, options.komi)
         out = options.out or RUNS / f"arena-{datetime.datetime.now():%Y%m%d-%H%M%S}"
@@ -302,7 +305,7 @@ def gtp_command(words: list[str], console: Console) -> int:
 
     player = players.player(options.player, simulations=options.sims or 200, seed=options.seed)
     if not isinstance(player.opponent, Searcher):
-        raise BadInputError(f"{options.player} is no player that searches; gtp takes a run of alphazero, or mcts:N")
+        raise BadInputError(f"{options.player} is no player that searches; gtp takes go5, a run, or mcts:N")
     server = Server(
         player.opponent,
         players.common_rules([player], options.board, options.komi),
@@ -320,6 +323,19 @@ def gtp_command(words: list[str], console: Console) -> int:
             server.serve(source, sink)
     finally:
         sys.stdout = sink
+    return 0
+
+
+def export_command(words: list[str], console: Console) -> int:
+    """sparring export RUN FILE"""
+    options = parse(Export, words, "sparring export")
+    from sparring.runners import champion
+
+    kept = champion.of_run(options.run)
+    champion.save(kept, options.file)
+    size = options.file.stat().st_size
+    console.print(f"wrote {options.file}: {kept.origin}, {size:,} bytes", highlight=False, soft_wrap=True)
+    console.print(f"meet it: sparring play {options.file}", highlight=False, soft_wrap=True)
     return 0
 
 

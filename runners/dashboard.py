@@ -17,12 +17,15 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from sparring.runners.folder import EVALUATION, judged_in
+from sparring.runners.report import headline, named, told
 from sparring.runners.tracker import Row
 
 RECENT = 100  # members of a sample that its mean and spread are told over
 PACE = 20  # updates over which the speed is measured
 LINE_EVERY = 15.0  # seconds between lines where there is no terminal
 COUNTERS = ("update", "step")
+COUNTED = "count/"  # before the name of what is told by the second: positions, evaluations
 
 
 class Pace:
@@ -54,6 +57,8 @@ class Dashboard:
         self.best: dict[str, float] = {}
         self.latest: dict[str, float] = {}
         self.pace = Pace()
+        self.counts: dict[str, float] = {}  # of the whole run, as far as this sitting saw it
+        self.paces: dict[str, Pace] = {}
         self.stages: deque[Mapping[str, float]] = deque(maxlen=PACE)
         self.spoken = perf_counter()
         self.notice = ""
@@ -82,14 +87,15 @@ class Dashboard:
             else:
                 self.latest[name] = value
         self.pace.mark(self.latest["step"])
+        for name in (name for name in self.latest if name.startswith(COUNTED)):
+            self.counts[name] = self.counts.get(name, 0.0) + self.latest[name]
+            self.paces.setdefault(name, Pace()).mark(self.counts[name])
         self.stages.append(seconds)
         if not self.console.is_terminal and perf_counter() - self.spoken > LINE_EVERY:
             self.spoken = perf_counter()
             samples = [words for _, words in self.sample_lines()]
-            self.console.print(
-                " · ".join([self.progress(), *samples, *self.scalars(), self.shares()]),
-                soft_wrap=True,
-            )
+            parts = [self.progress(), *samples, headline(judged_in(self.latest)), *self.scalars(), self.shares()]
+            self.console.print(" · ".join(filter(None, parts)), soft_wrap=True)
 
     def film(self, path: Path, caption: str) -> None:
         """Films are for other trackers."""
@@ -115,7 +121,11 @@ class Dashboard:
         step = self.latest.get("step", 0)
         words = f"{min(step / self.steps, 1):4.0%} · {step:,.0f} of {self.steps:,} steps"
         speed = self.pace.speed()
-        return f"{words} · {speed:,.0f} steps/s · {clock((self.steps - step) / speed)} left" if speed else words
+        if not speed:
+            return words
+        rates = [f"{pace.speed():,.0f} {name.removeprefix(COUNTED)}/s" for name, pace in self.paces.items()]
+        pace = f"{speed:,.0f} steps/s" if speed >= 100 else f"{speed:.1f} steps/s"
+        return " · ".join([words, pace, *rates, f"{clock((self.steps - step) / speed)} left"])
 
     def sample_lines(self) -> list[tuple[str, str]]:
         """(group, words) for each sample's recent mean and spread: ("game", "score 245.0 ± 110.2 …")."""
@@ -128,8 +138,14 @@ class Dashboard:
         return lines
 
     def scalars(self) -> list[str]:
-        """The latest value of everything that is a single number."""
-        return [f"{name} {value:.3g}" for name, value in self.latest.items() if name not in COUNTERS]
+        """The latest value of everything that is a single number, but for what evaluations found."""
+        names = [name for name in self.latest if name not in COUNTERS and not name.startswith((EVALUATION, COUNTED))]
+        return [f"{name} {self.latest[name]:.3g}" for name in names]
+
+    def judged(self) -> list[str]:
+        """What the last evaluation found."""
+        found = judged_in(self.latest)
+        return [f"{name.replace('_', ' ')} {told(found[name])}" for name in named(found)]
 
     def shares(self) -> str:
         """Where the time goes."""
@@ -147,8 +163,9 @@ class Dashboard:
         facts = Table.grid(padding=(0, 2))
         for group, words in self.sample_lines():
             facts.add_row(group, words)
-        if self.scalars():
-            facts.add_row("learning", "  ".join(self.scalars()))
+        for group, numbers in (("found", self.judged()), ("learning", self.scalars())):
+            if numbers:
+                facts.add_row(group, "  ".join(numbers))
         if self.stages:
             facts.add_row("time", self.shares())
         bar = Table.grid(expand=True)  # ProgressBar ends no line of its own

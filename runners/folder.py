@@ -160,7 +160,7 @@ class RunFolder:
             BadInputError: there is none.
         """
         for row in reversed(list(self.rows())):
-            told = {name.removeprefix(EVALUATION): value for name, value in row.items() if name.startswith(EVALUATION)}
+            told = judged_in(row)
             for path in (self.path / "evaluations").glob(f"{row['update']:08d}-*.json") if told else ():
                 record = json.loads(path.read_text())
                 if told.items() <= record.items():  # `sparring evaluate` may have kept others of the same update
@@ -208,6 +208,11 @@ class RunFolder:
             except OSError:
                 raise BadInputError(f"{self.path} is being trained by another process; stop that one first") from None
             yield
+
+
+def judged_in(row: Row) -> dict[str, Any]:
+    """What an evaluation found, of all that a row tells; empty where there was none."""
+    return {name.removeprefix(EVALUATION): row[name] for name in row if name.startswith(EVALUATION)}
 
 
 def known_by(row: Row) -> str:

@@ -22,10 +22,9 @@ from sparring.envs.worlds import Array
 from sparring.runners import catalog
 from sparring.runners.job import rebuild
 from sparring.runners.replay import Show, of_game, progress
-from sparring.runners.report import named, told
+from sparring.runners.report import headline
 
 SHEETS_A_SECOND = 4.0
-TITLED = 3  # metrics in a sheet's title
 
 Kept = Episode | Sheet | SavedGame
 MOVES_A_SECOND = 2.0
@@ -140,5 +139,4 @@ def title(kept: Kept) -> str:
         return f"score {kept.score:g}"
     if isinstance(kept, SavedGame):
         return kept.told
-    figures = [f"{name} {told(kept.metrics[name])}" for name in named(kept.metrics)[:TITLED]]
-    return " · ".join([f"step {kept.step:,}", *figures])
+    return f"step {kept.step:,} · {headline(kept.metrics)}"

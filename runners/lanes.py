@@ -23,6 +23,8 @@ from rich.table import Table
 from rich.text import Text
 
 from sparring.runners.dashboard import RECENT, Pace, clock
+from sparring.runners.folder import judged_in
+from sparring.runners.report import LOSS, headline
 
 LINE_EVERY = 60.0  # seconds between lines where there is no terminal
 BAR = 24  # columns
@@ -42,6 +44,8 @@ class Lane:
         self.inode, self.offset = inode, 0
         self.step = 0
         self.scores: deque[float] = deque(maxlen=RECENT)
+        self.judged = ""  # what the last evaluation found
+        self.losses = ""
         self.pace = Pace()
 
     def look(self) -> None:
@@ -69,15 +73,19 @@ class Lane:
     def _take(self, row: Mapping[str, Any]) -> None:
         self.step = row["step"]
         self.scores.extend(row.get("game/score", []))
+        self.judged = headline(judged_in(row)) or self.judged
+        self.losses = " · ".join(f"{name} {value:.3g}" for name, value in row.items() if name.startswith(LOSS))
 
     @property
     def share(self) -> float:
         """Of the whole run, between 0 and 1."""
         return min(self.step / self.steps, 1.0)
 
-    def score(self) -> str:
-        """The recent games' mean in words; empty before the first one has ended."""
-        return f"score {np.mean(self.scores):,.1f} (last {len(self.scores)})" if self.scores else ""
+    def standing(self) -> str:
+        """The recent games' mean in words; where none has ended, what was found last, or else the losses."""
+        if self.scores:
+            return f"score {np.mean(self.scores):,.1f} (last {len(self.scores)})"
+        return self.judged or self.losses
 
     def speed(self) -> float:
         """Agent steps a second; 0 where it does not run or nobody knows yet."""
@@ -135,7 +143,7 @@ class Lanes:
         grid = Table.grid(padding=(0, 2))
         for lane in self.lanes:
             bar = ProgressBar(total=1.0, completed=lane.share, width=BAR)
-            grid.add_row(lane.name, bar, f"{lane.share:4.0%}", lane.score(), lane.prospect())
+            grid.add_row(lane.name, bar, f"{lane.share:4.0%}", lane.standing(), lane.prospect())
         lines: list[RenderableType] = [Text(self.title, style="bold"), grid, Text(self.whole())]
         return Group(*lines, *([Text(self.notice, style="yellow")] if self.notice else []))
 
@@ -153,7 +161,7 @@ class Lanes:
         for lane in self.lanes:
             if self.told[lane.name] != lane.state or (due and lane.state == "running"):
                 self.told[lane.name] = lane.state
-                parts = [f"{lane.name}: {lane.share:.0%}", lane.score(), lane.prospect()]
+                parts = [f"{lane.name}: {lane.share:.0%}", lane.standing(), lane.prospect()]
                 self.console.print(" · ".join(filter(None, parts)), highlight=False, soft_wrap=True)
         if due:
             self.spoken = perf_counter()

@@ -200,7 +200,7 @@ class Replay:
 class Arena:
     """Let players of Go meet: every pair plays, and all get Elo points.
 
-    A player is a run of alphazero, mcts:N, random, gnugo:LEVEL or gtp:COMMAND.
+    A player is go5 (ours, of 5×5), a run that learned Go, mcts:N, random, gnugo:LEVEL or gtp:COMMAND.
     """
 
     players: Annotated[tuple[str, ...], tyro.conf.Positional]
@@ -212,9 +212,11 @@ class Arena:
     komi: float | None = None
     """white's points; default: the run's, else 7"""
     sims: int = 200
-    """simulations a move of players that search with a network"""
+    """simulations a move of players that search with a network; 1: the likeliest move without search"""
     opening: int = 2
     """random moves before a game, the same with either colour"""
+    timeout: float = 60.0
+    """seconds that a program has for a move; then it has lost"""
     seed: int = 0
     """of openings and players"""
     out: Path | None = None
@@ -231,7 +233,7 @@ class Gtp:
     """Speak the Go Text Protocol: for GoGui, Sabaki, CGOS and whatever else drives programs."""
 
     player: Annotated[str, tyro.conf.Positional]
-    """a run of alphazero, or mcts:N"""
+    """go5 (ours, of 5×5), a run that learned Go, or mcts:N"""
     sims: int | None = None
     """simulations a move, where no clock decides; default: 200, or the N of mcts"""
     seconds: float | None = None
@@ -258,11 +260,11 @@ class Play:
     """Play Go in the terminal."""
 
     player: Annotated[str, tyro.conf.Positional]
-    """whom: a run of alphazero, mcts:N, random, gnugo:LEVEL or gtp:COMMAND"""
+    """whom: go5 (ours, of 5×5), a run that learned Go, mcts:N, random, gnugo:LEVEL or gtp:COMMAND"""
     colour: Literal["black", "white"] = "black"
     """yours"""
     sims: int = 200
-    """simulations a move of a player that searches with a network"""
+    """simulations a move of a player that searches with a network; 1: the likeliest move without search"""
     board: int | None = None
     """lines; default: what the run was trained on, else 9"""
     komi: float | None = None
@@ -271,6 +273,16 @@ class Play:
     """of the player's dice"""
     out: Path | None = None
     """where the game goes (.sgf)"""
+
+
+@dataclass(frozen=True)
+class Export:
+    """Keep of a run that learned Go what playing needs: one small file, which is a player everywhere."""
+
+    run: Annotated[Path, tyro.conf.Positional]
+    """folder of a run of alphazero or ppo-selfplay"""
+    file: Annotated[Path, tyro.conf.Positional]
+    """where the champion goes"""
 
 
 @dataclass(frozen=True)

@@ -19,28 +19,35 @@ from sparring.runners.report import SMOOTH, interval, named, protocol_line, runn
 
 POINTS = 200  # of a curve
 COLUMNS = 4  # metrics of the table
-INTERVALS = "95 %: a seed's over its games, those below over seeds (stratified percentile bootstrap)"
+OVER_SEEDS = "95 %: over seeds (stratified percentile bootstrap)"
+OVER_GAMES = "95 %: a seed's over its games, those below over seeds (stratified percentile bootstrap)"
 
 
 def results(judgements: Mapping[int, Mapping[str, Any]]) -> dict[str, Any]:
     """What sweep.json holds of the seeds' evaluations: each seed's numbers, the aggregates over seeds, the protocol.
 
-    Of fewer than two seeds there are no aggregates.
+    Of fewer than two seeds there are no aggregates; of the protocol, what all have in common.
     """
     numbers = {
         str(seed): {name: value for name, value in judgement.items() if isinstance(value, int | float)}
         for seed, judgement in judgements.items()
     }
-    first = next(iter(numbers.values()))
-    metrics = [name for name in named(first) if name != "update" and len(numbers) > 1]
-    protocols = [judgement["protocol"] for judgement in judgements.values()]
+    metrics = [name for name in named(next(iter(numbers.values()))) if name != "update" and len(numbers) > 1]
+    first, *others = (without_seeds(judgement["protocol"]) for judgement in judgements.values())
     return {
         "n": len(numbers),
         "aggregates": {name: aggregated([told[name] for told in numbers.values()]) for name in metrics},
         "seeds": numbers,
-        "protocol": {name: value for rules in protocols[:1] for name, value in rules.items() if name != "seeds"},
-        "intervals": INTERVALS,
+        "protocol": {name: value for name, value in first.items() if all(other.get(name) == value for other in others)},
+        "intervals": OVER_GAMES
+        if any(interval(told, name) for told in numbers.values() for name in told)
+        else OVER_SEEDS,
     }
+
+
+def without_seeds(protocol: Mapping[str, Any]) -> dict[str, Any]:
+    """A protocol but for what every run has of its own."""
+    return {name: value for name, value in protocol.items() if name != "seeds"}
 
 
 def aggregated(values: Sequence[float]) -> dict[str, dict[str, float]]:

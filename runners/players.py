@@ -1,9 +1,10 @@
 """Players of Go by name: trained runs, search with playouts, chance, GNU Go, any program that speaks GTP.
 
-RUN            a run of alphazero: a folder, or a file that `sparring export` wrote
+go5            the champion of 5×5 that ships with the package
+RUN            a run that learned Go, by alphazero or ppo-selfplay: its folder, or a file that `sparring export` wrote
 mcts:N         search with N random playouts a move
 random         any legal move
-gnugo:LEVEL    GNU Go, 0 to 10 and more; `gnugo` is level 10
+gnugo:LEVEL    GNU Go, 0 to 10 and more; `gnugo` is level 10. It does not resign, so that its points are counted
 gtp:COMMAND    a program, by its command line
 """
 
@@ -19,7 +20,7 @@ from pathlib import Path
 
 import torch
 
-from sparring.agents.boardnet import Mind, Network
+from sparring.agents.boardnet import Instinct, Mind
 from sparring.agents.match import Searcher, by_playouts
 from sparring.agents.mcts import Searching
 from sparring.envs.errors import BadInputError
@@ -27,13 +28,12 @@ from sparring.envs.go.board import Board
 from sparring.envs.go.opponents import Engine, Opponent, at_random
 from sparring.envs.go.rules import Rules
 from sparring.envs.worlds import Array
-from sparring.runners import checkpoint
-from sparring.runners.folder import RunFolder
-from sparring.runners.job import Job
+from sparring.runners import champion
 
-GNU_GO = "--mode gtp --chinese-rules --positional-superko --forbid-suicide --capture-all-dead"
-KINDS = "random, mcts:N, gnugo:LEVEL, gtp:COMMAND"
+GNU_GO = "--mode gtp --chinese-rules --positional-superko --forbid-suicide --capture-all-dead --never-resign"
+KINDS = "go5, random, mcts:N, gnugo:LEVEL, gtp:COMMAND"
 PLAYING_NODES = 20_000
+TIMEOUT = 60.0  # s
 LONGEST = 6  # plies a point: nobody's game is cut while dead stones are still being taken
 ROWS = 8  # leaves that a network looks at together when it plays one game
 
@@ -49,8 +49,8 @@ class Player:
     close: Callable[[], None] = lambda: None
 
 
-def players(names: Sequence[str], *, simulations: int, seed: int = 0) -> list[Player]:
-    """All of them.
+def players(names: Sequence[str], *, simulations: int, seed: int = 0, timeout: float = TIMEOUT) -> list[Player]:
+    """All of them; arguments as of `player`.
 
     Raises:
         BadInputError: see `player`; or one is named twice.
@@ -58,27 +58,37 @@ def players(names: Sequence[str], *, simulations: int, seed: int = 0) -> list[Pl
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise BadInputError(f"{', '.join(twice)} is named twice; a player does not meet itself")
-    return [player(name, simulations=simulations, seed=seed) for name in names]
+    return [player(name, simulations=simulations, seed=seed, timeout=timeout) for name in names]
 
 
-def player(name: str, *, simulations: int, seed: int = 0) -> Player:
-    """The player of that name; `simulations` a move for those that search with a network, `seed` of its own dice.
+def player(name: str, *, simulations: int, seed: int = 0, timeout: float = TIMEOUT) -> Player:
+    """The player of that name.
+
+    Args:
+        name: as in this module's docstring.
+        simulations: a move, for those that search with a network.
+        seed: of its own dice.
+        timeout: seconds that a program has for an answer.
 
     Raises:
         BadInputError: there is none, its folder holds no AlphaZero, or a program does not start.
     """
     kind, _, rest = name.partition(":")
     if kind == "gtp" and rest:
-        return of_program(name, rest)
+        return of_program(name, rest, timeout)
     if kind == "gnugo":
-        return of_program(name, f"{shlex.quote(gnu_go())} {GNU_GO} --level {whole(rest, name) if rest else 10}")
+        return of_program(
+            name, f"{shlex.quote(gnu_go())} {GNU_GO} --level {whole(rest, name) if rest else 10}", timeout
+        )
     if kind == "random" and not rest:
         return Player(name, at_random)
     if kind == "mcts" and rest:
         return Player(name, Searcher(by_playouts, Searching("uct", whole(rest, name), c_puct=1.0)))
+    if name == "go5":
+        return of_champion(name, champion.SHIPPED, simulations, seed)
     if Path(name).exists():
-        return of_run(Path(name), simulations, seed)
-    raise BadInputError(f"no player is called {name!r}: it is no folder of a run, and none of {KINDS}")
+        return of_champion(name, Path(name), simulations, seed)
+    raise BadInputError(f"no player is called {name!r}: it is no run or champion, and none of {KINDS}")
 
 
 def whole(text: str, name: str) -> int:
@@ -100,37 +110,27 @@ def gnu_go() -> str:
     return found
 
 
-def of_program(name: str, command: str) -> Player:
+def of_program(name: str, command: str, timeout: float) -> Player:
     """Another program."""
-    engine = Engine(command)
+    engine = Engine(command, timeout=timeout)
     return Player(name, engine, close=engine.close)
 
 
-def of_run(path: Path, simulations: int, seed: int) -> Player:
-    """The newest checkpoint of a run, on one thread: a game is too small for two.
+def of_champion(name: str, path: Path, simulations: int, seed: int) -> Player:
+    """A network, which searches if it may look at more than one position; on one thread, for a game is small.
 
     Raises:
-        BadInputError: it is no run of alphazero, or has no checkpoint yet.
+        BadInputError: there is none in this folder or file.
     """
-    folder = RunFolder.open(path)
-    job = Job.of(folder)
-    if job.algorithm != "alphazero":
-        raise BadInputError(f"{path} is a run of {job.algorithm}, which plays no Go; alphazero does")
-    if not folder.checkpoints:
-        raise BadInputError(f"{path} has no checkpoint yet; train it with `sparring resume {path}`")
-    state = checkpoint.read(folder.checkpoints[-1])["parts"]["average"]
-    weights = {name.removeprefix("module."): weight for name, weight in state.items() if name.startswith("module.")}
-    network = Network(job.config.width, job.config.blocks)
-    try:
-        network.load_state_dict(weights)
-    except RuntimeError as error:
-        raise BadInputError(f"{folder.checkpoints[-1]} does not fit {path / 'config.json'}: {error}") from None
+    known = champion.at(path)
     torch.set_num_threads(1)
-    rules = job.config.played
+    rules, network = known.rules, known.network()
     mind = Mind(network, rules.height, rules.width, seed)
-    search = dataclasses.replace(job.config.search, select="puct", simulations=simulations)
+    if simulations == 1:
+        return Player(name, Instinct(network, greedy=True), rules, mind.owners)
+    search = Searching("puct", simulations)
     searcher = Searcher(mind.guide, search, nodes=max(PLAYING_NODES, 4 * simulations), rows=min(ROWS, simulations))
-    return Player(str(path), searcher, rules, mind.owners)
+    return Player(name, searcher, rules, mind.owners)
 
 
 def common_rules(players: list[Player], board: int | None, komi: float | None) -> Rules:

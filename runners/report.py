@@ -14,15 +14,17 @@ from rich.table import Table
 
 from sparring.agents.protocol import Evaluation
 from sparring.agents.statistics import Scores
-from sparring.runners.folder import EVALUATION, RunFolder, known_by
+from sparring.runners.folder import EVALUATION, RunFolder, judged_in, known_by
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 SMOOTH = 100  # games in the curve's running mean
-MORE = {True: 200, False: 10_000}  # games, or samples, that a farewell proposes
+MORE = {"games": ("play more games", 200), "samples": ("draw more samples", 10_000)}  # that a farewell proposes
 PANELS = 3  # metrics of an evaluation that are drawn
+HEADLINE = 3  # that are told in a line
+LOSS = "loss/"  # before a loss's name
 Rows = Sequence[Mapping[str, Any]]
 
 
@@ -41,6 +43,11 @@ def named(metrics: Mapping[str, float]) -> list[str]:
     """The metrics that are not ends of an interval."""
     ends = {f"{name}_{end}" for name in metrics for end in ("low", "high")}
     return [name for name in metrics if name not in ends]
+
+
+def headline(metrics: Mapping[str, float]) -> str:
+    """The first of an evaluation's metrics in a line: "modes 8 · modes 1pct 8 · high quality 0.9808"."""
+    return " · ".join(f"{name.replace('_', ' ')} {told(metrics[name])}" for name in named(metrics)[:HEADLINE])
 
 
 def scores(console: Console, evaluation: Evaluation, title: str) -> None:
@@ -115,15 +122,14 @@ def _draw_scores(axes: Axes, rows: Rows, judged: Rows) -> None:
 
 def _draw_evaluations(figure: Figure, rows: Rows, judged: Rows, title: str) -> None:
     """The first metrics a panel each, and the players' losses below them."""
-    found = {name.removeprefix(EVALUATION): 0.0 for name in judged[-1] if name.startswith(EVALUATION)}
-    shown = named(found)[:PANELS]
+    shown = named(judged_in(judged[-1]))[:PANELS]
     grid = figure.subplots(len(shown) + 1, 1, sharex=True)
     figure.set_size_inches(7, 1.6 * (len(shown) + 1))
     for axes, name in zip(grid, shown, strict=False):
         points = [(row["step"], row[EVALUATION + name]) for row in judged]
         axes.plot(*np.transpose(points), "o-", ms=3, color="C1")
         axes.set_ylabel(name.replace("_", " "))
-    for name in (name for name in rows[-1] if name.startswith("loss/")):
+    for name in (name for name in rows[-1] if name.startswith(LOSS)):
         points = [(row["step"], row[name]) for row in rows if name in row]
         grid[-1].plot(*np.transpose(points), lw=0.8, label=name)
     grid[-1].legend(fontsize="small")
@@ -142,13 +148,17 @@ def running_mean(sample: Scores) -> Scores:
 def farewell(console: Console, folder: RunFolder, *, command: Callable[[str], str], again: str) -> None:
     """What to type next; `command` says how to call a program from here."""
     sparring = command("sparring")
-    games = "games" in folder.judgement()["protocol"]
+    protocol = folder.judgement()["protocol"]
+    games = "games" in protocol
+    more = {
+        what: f"{sparring} evaluate {folder.path} --episodes {count}"
+        for judged_by, (what, count) in MORE.items()
+        if judged_by in protocol
+    }
     lines = {
         "watch its best game" if games else "watch its training": f"{sparring} replay {folder.path}",
-        "prove that game" if games else "prove its samples": f"{sparring} replay {folder.path} --view verify",
-        "play more games"
-        if games
-        else "draw more samples": f"{sparring} evaluate {folder.path} --episodes {MORE[games]}",
+        "prove that game" if games else "prove what it shows": f"{sparring} replay {folder.path} --view verify",
+        **more,
         "train ten times longer": f"{sparring} {again}",
         "stop with Ctrl-C and go on": f"{sparring} resume RUN",
         "look at its curve and films": f"{folder.path / 'curve.png'}, {folder.path / 'episodes'}/",

@@ -48,6 +48,7 @@ TINY = {  # where an algorithm has such a field
     "warm_rounds": 1,
     "d_sentences": 16,
     "rollouts": 2,
+    "boards": 4,
 }
 
 

@@ -102,6 +102,29 @@ def test_without_a_game_that_ended_no_score_is_told(watch):
     assert board.sample_lines() == []
 
 
+FOUND = {"modes": 8.0, "high_quality": 0.98, "reverse_kl": 0.0013, "fid": 2.5, "fid_low": 2.0, "fid_high": 3.0}
+
+
+def judged(console, watch):
+    """An evaluation, and an update after it."""
+    row = {"update": 1, "step": 10, "loss/generator": 0.7} | {f"evaluation/{name}": one for name, one in FOUND.items()}
+    with Dashboard(console, "title", 1000) as board:
+        board.log(row, SECONDS)
+        watch.now += LINE_EVERY + 1
+        board.log({"update": 2, "step": 20, "loss/generator": 0.6}, SECONDS)
+    return " ".join(console.export_text().split())
+
+
+def test_what_the_last_evaluation_found_stands_on_a_line_of_its_own(watch):
+    shown = judged(screen(True), watch)
+    assert "found modes 8 high quality 0.98 reverse kl 0.0013 fid 2.5 learning loss/generator 0.6 time" in shown
+
+
+def test_a_log_tells_the_first_of_it(watch):
+    shown = judged(screen(False), watch)
+    assert "modes 8 · high quality 0.98 · reverse kl 0.0013 · loss/generator 0.6 ·" in shown
+
+
 def test_the_bar_fills_with_the_steps(watch):
     filled = [len(re.findall("━", show(screen(True), watch, updates=updates))) for updates in (1, 12, 24)]
     assert filled[-1] == pytest.approx(150, abs=1)
@@ -157,3 +180,14 @@ def test_an_evaluation_is_watched_until_it_is_over(watch):
 )
 def test_seconds_read_as_a_clock(seconds, shown):
     assert clock(seconds) == shown
+
+
+def test_what_is_counted_is_told_by_the_second(watch):
+    console = screen(True)
+    with Dashboard(console, "alphazero", 100) as board:
+        for update in range(1, 6):
+            watch.now += 2.0
+            board.log({"update": update, "step": 5 * update, "count/evaluations": 6000.0, "loss/policy": 1.0}, SECONDS)
+    shown = console.export_text()
+    assert "25% · 25 of 100 steps · 2.5 steps/s · 3,000 evaluations/s · 0:30 left" in shown
+    assert "count/" not in shown

@@ -1,6 +1,7 @@
 """Games, their toys and what is measured on them, held to closed forms."""
 
 import copy
+import inspect
 import math
 
 import numpy as np
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from torch import nn
 
-from sparring.adversarial import diagnostics, solvers, toys
+from sparring.adversarial import diagnostics, dynamics, solvers, toys
 from sparring.adversarial.dynamics import (
     DYNAMICS,
     Alternating,
@@ -261,8 +262,28 @@ def test_a_dynamics_is_named_with_its_parameters():
         named("lookahead:beta=1")
     with pytest.raises(UnknownNameError, match="no parameter of simultaneous is called 'k'"):
         named("simultaneous:k=1")
-    with pytest.raises(BadInputError, match="gamma is 'much'; it must be a number"):
-        named("consensus:gamma=much")
+    assert named("unrolled:k=3,rate=0.5").rate == 0.5
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("consensus:gamma=much", "gamma is 'much'; it must be a number"),
+        ("alternating:k=2.5", "k is '2.5'; it must be a whole number"),
+        ("sga:align=1", "align is '1'; it must be true or false"),
+        ("lookahead:inner=extra", "inner is 'extra'; it must be the name of a dynamics"),
+        ("lookahead:k=0", "k is 0; another dynamics goes at least one step"),
+        ("unrolled:k=-1", "k is -1; the second player foresees at least one step"),
+    ],
+)
+def test_a_parameter_that_cannot_be_is_refused(text, said):
+    with pytest.raises(BadInputError, match=said):
+        named(text)
+
+
+def test_every_parameter_of_every_dynamics_can_be_read():
+    kinds = {one.annotation for make in DYNAMICS.values() for one in inspect.signature(make).parameters.values()}
+    assert kinds <= set(dynamics.READERS)
 
 
 # ---------------------------------------------------------------------------------------------- players

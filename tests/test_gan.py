@@ -8,9 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from sparring.adversarial import gan
+from sparring.adversarial import diagnostics, gan
 from sparring.adversarial.dynamics import DYNAMICS, named
-from sparring.adversarial.game import Match
 from sparring.adversarial.gan import GAN, LOSSES, Config, Dealt
 from sparring.adversarial.play import Schedule
 from sparring.envs.errors import BadInputError, UnknownNameError
@@ -205,7 +204,8 @@ def test_the_instruments_read_a_game_and_leave_it_as_it_is(batch):
     play, table, _ = gan.experiment(config, seed=0, device="cpu")
     before = [weight.detach().clone() for weight in play.game.parameters()]
     table.reset(0)
-    found = gan.diagnosis(config, play.game, table.draw(play)[0][0])
+    (batch,), (apart,), *_ = table.draw(play)
+    found = gan.diagnosis(config, play.game, batch, apart)
     assert list(found) == ["gap_at_least", "field_norm", "eigenvalue_size", "eigenvalue_turn"]
     assert found["gap_at_least"] > 0.01  # both can answer better than they do at first
     assert 0 <= found["eigenvalue_turn"] <= found["eigenvalue_size"] * (1 + 1e-9)
@@ -213,32 +213,39 @@ def test_the_instruments_read_a_game_and_leave_it_as_it_is(batch):
     assert play.match.gradients == 0
 
 
+class Tabular(nn.Module):
+    """A logit for each of some points, which are numbered."""
+
+    pack = 1
+
+    def __init__(self, points):
+        super().__init__()
+        self.logits = nn.Parameter(torch.zeros(points).double())
+
+    def forward(self, samples, classes):
+        return self.logits[samples[:, 0].long()]
+
+
+class Same(nn.Module):
+    """G(z) = z."""
+
+    def forward(self, latents, classes):
+        return latents
+
+
 def test_the_optimal_discriminator_and_the_value_on_a_discrete_game():
     """Best response: D*(x) = p / (p + q), value −log 4 + 2 JS(p, q) (Goodfellow et al. 2014, prop. 1 and thm. 1)."""
-    p, q = torch.tensor([0.5, 0.3, 0.15, 0.05]), torch.tensor([0.1, 0.2, 0.3, 0.4])
-
-    class Table(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.logits = nn.Parameter(torch.zeros(4))
-
-    class Discrete(gan.Game):
-        zero_sum = True
-
-        def loss(self, player, batch):
-            told = self.players["discriminator"].logits
-            paid = (p * s(-told) + q * s(told)).sum()
-            return paid if player == "discriminator" else -paid
-
-    played = Discrete({"discriminator": Table(), "generator": Shift()})
-    weights = list(played.players["discriminator"].parameters())
-    match = Match(played, {"discriminator": torch.optim.SGD(weights, lr=2.0)})
-    for _ in range(3_000):
-        match.move("discriminator", match.gradient("discriminator", None))
-    torch.testing.assert_close(weights[0].detach().sigmoid(), p / (p + q), rtol=1e-5, atol=1e-6)
+    p, q = np.array([10, 6, 3, 1]) / 20, np.array([2, 4, 6, 8]) / 20
+    points, config = np.arange(4), Config(Schedule(steps=10), "ring8", loss="minimax")
+    real, latents = (torch.tensor(points.repeat((20 * share).astype(int)))[:, None] for share in (p, q))
+    batch = Dealt(real, torch.zeros(20), latents, torch.zeros(20))
+    played = GAN(config, nn.ModuleDict({"discriminator": Tabular(4), "generator": Same()}))
+    diagnostics.descend(5_000, lambda weights: torch.optim.SGD(weights, lr=2.0))(played, "discriminator", batch)
+    best = played.players["discriminator"].logits.detach().sigmoid()
+    np.testing.assert_allclose(best, p / (p + q), atol=1e-9)
     middle = (p + q) / 2
-    js = ((p * (p / middle).log()).sum() + (q * (q / middle).log()).sum()) / 2
-    assert -played.loss("discriminator", None).item() == pytest.approx(-math.log(4) + 2 * float(js), rel=1e-6)
+    js = ((p * np.log(p / middle)).sum() + (q * np.log(q / middle)).sum()) / 2
+    assert -played.value(batch).item() == pytest.approx(-math.log(4) + 2 * js, abs=1e-9)
 
 
 def test_names_of_dynamics_come_with_parameters():

@@ -109,36 +109,36 @@ def test_all_commands_are_listed_and_known(talk):
 def test_stones_are_put_taken_back_and_refused(talk):
     talk("play b d4", "play w d5")
     assert talk("play b d5") == "? illegal move\n\n"
-    assert talk.server.board.moves == [24, 17]
+    assert talk.server.game.board.moves == [24, 17]
     assert talk("undo") == "=\n\n"
-    assert talk.server.board.moves == [24]
+    assert talk.server.game.board.moves == [24]
     assert talk("gg-undo 2") == "? cannot undo\n\n"
     assert "(X)" in talk("showboard")
     talk("clear_board")
-    assert talk.server.board.moves == []
+    assert talk.server.game.board.moves == []
 
 
 def test_moves_out_of_turn_are_possible_and_undo_takes_back_what_was_given(talk):
     talk("play b d4", "play b e4", "play b c3")
-    assert (talk.server.board.stones() == BLACK).sum() == 3
+    assert (talk.server.game.board.stones() == BLACK).sum() == 3
     assert talk("gg-undo 2") == "=\n\n"
-    assert (talk.server.board.stones() == BLACK).sum() == 1
+    assert (talk.server.game.board.stones() == BLACK).sum() == 1
     talk("play w pass", "play b pass")
-    assert talk.server.board.over == "passes"
+    assert talk.server.game.board.over == "passes"
     assert talk("play w a1") == "=\n\n"  # they go on
-    assert talk.server.board.over == ""
+    assert talk.server.game.board.over == ""
 
 
 def test_it_moves_and_its_move_stands(talk):
     answer = talk("genmove b")
     name = re.fullmatch(r"= ([A-HJ-T]\d+|pass)\n\n", answer)[1]
-    assert talk.server.given[0][0] == BLACK
-    assert len(talk.server.board.moves) == 1
+    assert talk.server.game.given[0][0] == BLACK
+    assert len(talk.server.game.board.moves) == 1
     assert talk(f"play w {name}") == "? illegal move\n\n"
     assert re.fullmatch(r"= \S+\n\n", talk("reg_genmove w"))
-    assert len(talk.server.board.moves) == 1
+    assert len(talk.server.game.board.moves) == 1
     assert re.fullmatch(r"= \S+\n\n", talk("genmove b"))  # twice running
-    assert [colour for colour, _ in talk.server.given] == [BLACK, BLACK]
+    assert [colour for colour, _ in talk.server.game.given] == [BLACK, BLACK]
 
 
 def test_it_gives_up_only_where_it_was_told_to():
@@ -184,16 +184,16 @@ def test_handicap_stones_stand_where_gnu_go_puts_them(gnu_go):
                 program.send(f"boardsize {size}")
                 wanted = program.send(f"fixed_handicap {count}").split()
             assert {*one.sink.getvalue().removeprefix("=").split()} == {*wanted}, (size, count)
-            assert one.board.to_move == WHITE
+            assert one.game.board.to_move == WHITE
 
 
 def test_games_are_loaded_up_to_a_move(talk, tmp_path):
     path = tmp_path / "a game.sgf"
     sgf.save(Board(RULES, [24, 17, 10]).record(), path)
     assert talk(f"loadsgf {shlex.quote(str(path))}") == "= white\n\n"
-    assert talk.server.board.moves == [24, 17, 10]
+    assert talk.server.game.board.moves == [24, 17, 10]
     assert talk(f"loadsgf {shlex.quote(str(path))} 2") == "= white\n\n"
-    assert talk.server.board.moves == [24]
+    assert talk.server.game.board.moves == [24]
     assert "no_such" in talk("loadsgf no_such.sgf")
     sgf.save(Board(Rules(5, 5), [2]).record(), path)
     assert talk(f"loadsgf {shlex.quote(str(path))}") == "? unacceptable size\n\n"
@@ -261,7 +261,7 @@ def test_an_analysis_goes_on_until_the_next_line(talk, command, form):
     assert (head, last, end) == ("=3", "", "")
     assert len(lines) >= 2
     assert all(re.fullmatch(form, line) for line in lines)
-    assert talk.server.board.moves == []
+    assert talk.server.game.board.moves == []
     assert talk.server.lines.get() == "name"
 
 
@@ -269,7 +269,7 @@ def test_a_move_with_analysis_ends_with_the_move(talk):
     told = talk("4 lz-genmove_analyze w 10")
     assert told.startswith("=4\ninfo move ")
     assert re.search(r"\nplay \S+\n\n$", told)
-    assert talk.server.given[0][0] == WHITE
+    assert talk.server.game.given[0][0] == WHITE
 
 
 # ---------------------------------------------------------------------------------------------- as a process

@@ -57,20 +57,26 @@ def test_an_average_is_what_is_judged():
     assert any(not torch.equal(average[name], now[name]) for name in average)
 
 
-def test_who_knows_nothing_believes_in_a_half():
+def test_who_knows_nothing_believes_in_a_half_and_is_asked_in_whole_batches():
+    seen = []
+
     class Fool(nn.Module):
-        pack = 1
+        pack = 2
 
         def __init__(self):
             super().__init__()
             self.weight = nn.Parameter(torch.zeros(()))
 
         def forward(self, samples, classes):
-            return samples.flatten(1).sum(1) * self.weight
+            seen.append(len(samples))
+            return samples.view(-1, 4).sum(1) * self.weight
 
     x, y = data.ring().sample(torch.Generator().manual_seed(0), 500)
-    told = judges.calibration(Fool(), Labelled(x[:250], y[:250]), Labelled(x[250:], y[250:]))
+    told = judges.calibration(Fool(), Labelled(x[:250], y[:250]), Labelled(x[250:], y[250:]), 100)
     assert told == {"believed_real": 0.5, "believed_fake": 0.5, "value": pytest.approx(-np.log(4))}
+    assert seen == [100] * 4
+    judges.calibration(Fool(), Labelled(x[:251], y[:251]), Labelled(x[250:], y[250:]), 1_000)
+    assert seen[4:] == [250] * 2
 
 
 @pytest.fixture(scope="module")

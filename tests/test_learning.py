@@ -1,5 +1,8 @@
-"""Whoever learns must learn what is known: the probes' values in closed form, and, slowly, to balance a pole."""
+"""Whoever learns must learn what is known: the probes' values in closed form, and, slowly, to balance a pole, to find
+every mode of a mixture, to draw digits.
+"""
 
+import dataclasses
 from time import perf_counter
 
 import gymnasium
@@ -8,11 +11,17 @@ import pytest
 import torch
 from gymnasium.spaces import Box, Discrete
 
+from sparring.adversarial import data, gan, sheets
+from sparring.adversarial.play import Schedule as Rounds
 from sparring.agents.evaluate import interval
 from sparring.agents.protocol import Schedule
 from sparring.envs.probes import PROBES
 from sparring.envs.worlds import World
 from sparring.runners import catalog
+from sparring.runners.folder import RunFolder
+from sparring.runners.job import Job
+from sparring.runners.tracker import Silent
+from sparring.runners.train import train
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -101,3 +110,55 @@ def test_the_cartpole_preset_balances_the_pole(name, seed, capsys):
     with capsys.disabled():
         print(f"\n{name} seed {seed}: {evaluation.metrics['score']:.1f} [{low:.1f}, {high:.1f}] after {seconds:.0f} s")
     assert evaluation.metrics["score"] >= 475  # at which Gymnasium calls CartPole-v1 solved
+
+
+# ---------------------------------------------------------------------------------------------- generators
+
+
+def judged(preset, seed, folder, schedule=None):
+    """What a GAN's preset is found to be at its end, under the runner; `schedule` instead of its own."""
+    config = gan.PRESETS[preset].config
+    job = Job("gan", seed, config if schedule is None else dataclasses.replace(config, schedule=schedule), "cpu", 1)
+    experiment = job.build()
+    return train(
+        experiment, job.run(experiment.source.steps_per_draw), Silent(), RunFolder.create(folder, job.record())
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("preset", "modes", "reverse_kl"), [("ring8", 8, 0.02), ("grid25", 25, 0.04)])
+def test_every_mode_of_a_mixture_is_found(preset, modes, reverse_kl, tmp_path):
+    found = judged(preset, 1, tmp_path / "run").metrics
+    assert (found["modes"], found["modes_1pct"]) == (modes, modes)
+    assert found["high_quality"] >= 0.95
+    assert found["reverse_kl"] <= reverse_kl
+    assert found["believed_real"] == pytest.approx(0.5, abs=0.05)
+    assert found["value"] == pytest.approx(-np.log(4), abs=0.1)
+
+
+@pytest.mark.slow
+def test_digits_are_drawn_better_than_by_thirty_gaussians_and_not_from_memory(tmp_path):
+    found = judged("digits", 1, tmp_path / "run").metrics
+    assert found["fid"] < found["fid_mixture"]
+    assert found["memorisation_real_low"] <= found["memorisation"] <= found["memorisation_real_high"]
+
+
+@pytest.mark.slow
+def test_the_digit_that_is_asked_for_is_drawn(tmp_path):
+    assert judged("digits-by-class", 1, tmp_path / "run").metrics["asked_class"] >= 0.97
+
+
+@pytest.mark.slow
+def test_the_lectures_gan_sits_on_one_mode_then_on_another_and_its_gap_stays_wide(tmp_path):
+    rounds = Rounds(steps=4_000, evaluate_every=10, rounds=100)
+    judged("lecture-collapse", 1, tmp_path / "run", rounds)
+    sat, gaps = [], []
+    for path in RunFolder(tmp_path / "run").episodes[1:]:
+        sheet = sheets.load(path)
+        nearest = torch.cdist(torch.from_numpy(sheet.samples), data.ring().modes).argmin(1)
+        shares = torch.bincount(nearest, minlength=8) / len(nearest)
+        sat.append(int(shares.argmax()))
+        assert shares.topk(2).values.sum() > 0.9  # it may be on its way
+        gaps.append(sheet.metrics["gap_at_least"])
+    assert len(set(sat)) > 1
+    assert min(gaps) > 0.3

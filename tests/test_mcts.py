@@ -5,6 +5,7 @@ import pytest
 
 import boards
 from boards import EMPTY, TicTacToe, blind, opinionated
+from sparring.agents import tree as kernels
 from sparring.agents.mcts import Searching, Trees, halving
 from sparring.envs.errors import BadInputError
 from sparring.envs.leaves import Leaves
@@ -162,7 +163,7 @@ def test_the_completed_value_is_the_papers():
     assert trees.slab.visits[0, 0].tolist() == [1, 0]
     q, mixed = -0.1, (0.1 + 1 * -0.1) / 2
     logits = np.log([0.75, 0.25]) + (2 + 1) * 0.5 * (np.array([q, mixed]) + 1) / 2
-    np.testing.assert_allclose(trees.policy(0), np.exp(logits) / np.exp(logits).sum(), rtol=1e-6)
+    np.testing.assert_allclose(trees.policy(0), np.exp(logits) / np.exp(logits).sum(), rtol=3e-6)
 
 
 @pytest.mark.parametrize(
@@ -301,3 +302,10 @@ def test_what_cannot_be_searched_with():
         Searching("ucb")
     with pytest.raises(BadInputError, match="simulations is 0"):
         Searching(simulations=0)
+
+
+def test_exponentials_are_right_to_five_digits():
+    x = np.concatenate([np.linspace(-10, 0, 3001), np.linspace(-100, -10, 300)]).astype(np.float32)
+    found = np.array([kernels.exponential(one) for one in x])
+    np.testing.assert_allclose(found[:3001], np.exp(x[:3001].astype(float)), rtol=1e-5)
+    assert np.abs(found[3001:] - np.exp(x[3001:].astype(float))).max() < 1e-7

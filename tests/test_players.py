@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from sparring.adversarial.players import Comparison, Discriminator, Generator, halvings, seeded
+from sparring.adversarial.data import Labelled
+from sparring.adversarial.players import Comparison, Discriminator, Generator, asked, halvings, seeded
 from sparring.envs.errors import BadInputError
 
 SHAPES = [(2,), (1, 8, 8), (1, 28, 28), (3, 28, 28), (1, 32, 32)]
@@ -26,8 +27,8 @@ def test_a_generator_makes_samples_and_a_discriminator_judges_them(shape):
 
 
 def test_sides_are_halved_while_they_can_be():
-    assert halvings(28) == [28, 14, 7]
-    assert halvings(32) == [32, 16, 8, 4]
+    assert halvings((1, 28, 28)) == [28, 14, 7]
+    assert halvings((3, 32, 32)) == [32, 16, 8, 4]
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -118,9 +119,32 @@ def test_weights_follow_from_the_seed_and_from_no_other_generator():
     other = seeded(build, 5).state_dict()
     assert all(torch.equal(one[name], other[name]) for name in one)
     assert not torch.equal(seeded(build, 6).state_dict()["maker.layers.0.weight"], one["maker.layers.0.weight"])
-    square = seeded(build, 5, orthogonal_gain=1.4)["maker"].layers[2]
-    torch.testing.assert_close(square.weight @ square.weight.T, 1.4**2 * torch.eye(16))
-    assert not square.bias.any()
+
+
+@pytest.mark.parametrize(("shape", "sides"), [((1, 27, 27), "27×27"), ((1, 28, 20), "28×20")])
+@pytest.mark.parametrize(
+    "build", [lambda shape: Generator(2, shape, **SIZE), lambda shape: Discriminator(shape, **SIZE)]
+)
+def test_images_whose_sides_cannot_be_halved_are_refused(shape, sides, build):
+    with pytest.raises(BadInputError, match=rf"images are {sides}; .* must be equal and even: crop or pad them"):
+        build(shape)
+
+
+def test_a_discriminator_is_asked_in_batches():
+    seen = []
+
+    class Counts(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(torch.ones(1))
+
+        def forward(self, samples, classes):
+            seen.append(len(samples))
+            return samples[:, 0] * self.weight + classes
+
+    told = asked(Counts(), Labelled(torch.arange(10.0)[:, None], torch.arange(10)), 4)
+    assert (seen, told.tolist()) == ([4, 4, 2], [2.0 * number for number in range(10)])
+    assert not told.requires_grad
 
 
 def test_a_pack_has_no_one_class():

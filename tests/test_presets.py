@@ -36,13 +36,20 @@ def test_an_own_score_is_that_of_its_benchmark(own):
 
 
 def measured_speeds():
-    """(algorithm, preset's speed, measured speed) for each preset whose algorithm the throughput benchmark measured."""
+    """(preset's speed, measured speed) of each preset whose algorithm and network the throughput benchmark measured."""
     found = figures("space_invaders_throughput")
     for name, key, preset in PRESETS:
         figure = f"{name.replace('-', '_')}{{}}_steps_per_s"
         speed = found.get(figure.format("_bf16"), found.get(figure.format("")))
-        if speed and preset.config.world.env == ATARI:
+        if speed and preset.config.world.env == ATARI and getattr(preset.config, "network", "auto") == "auto":
             yield pytest.param(preset.speed, speed, id=f"{name}-{key}")
+
+
+def test_the_rings_expected_time_is_that_of_its_benchmark():
+    found = figures("ring8")
+    seconds = [60 * minutes for minutes in found["r1_minutes"]["per_seed"]]
+    preset = catalog.load("gan").PRESETS["ring8"]
+    assert preset.config.schedule.steps / preset.speed == pytest.approx(sum(seconds) / len(seconds), rel=1 / 2)
 
 
 @pytest.mark.parametrize(("expected", "measured"), list(measured_speeds()))

@@ -38,11 +38,20 @@ SHORT = {  # options that are taken from a command, and what is put in their pla
     "resume": ({"--track"}, ["--track", "off"]),
     "evaluate": ({"--episodes", "--games"}, ["--episodes", "2"]),
     "replay": ({"--view", "--speed"}, []),
+    "arena": ({"--games", "--sims", "--out"}, ["--games", "2", "--sims", "3"]),
+    "export": (set(), []),
     "list": (set(), []),
 }
 GAME = ["--steps", "20", "--rounds", "10", "--samples", "50", "--track", "off"]  # in place of those for worlds
 GAMES = {"gan", "orbits"}
-WRITING = "--steps 4 --mle-rounds 2 --mle-batches 3 --warm-rounds 1 --sentences 200 --held-out 50 --d-sentences 32"
+WRITING = ["--sentences", "200", "--held-out", "50", "--d-sentences", "32", "--samples", "20", "--track", "off"]
+GO = ["--width", "8", "--blocks", "1", "--anchor", "2", "--games", "2", "--track", "off"]
+INSTEAD = {  # of SHORT's for worlds
+    **dict.fromkeys(GAMES, GAME),
+    "seqgan": ["--steps", "4", "--mle-rounds", "2", "--mle-batches", "3", "--warm-rounds", "1", *WRITING],
+    "alphazero": ["--steps", "2", "--draw", "2", "--slots", "2", "--simulations", "4", *GO],
+    "ppo-selfplay": ["--steps", "64", "--boards", "4", "--horizon", "16", *GO],
+}
 KEPT = {"--out", "--view"}  # taken out and put back as they were, where they can be
 ELSEWHERE = {"cd", "git", "pip", "python3", "source", "."}  # said for the reader; nothing of ours to run
 WANDB = {"leet", "sync", "login"}
@@ -72,9 +81,7 @@ def of(program):
 def shortened(verb, words):
     """The same command in seconds. Only `--view terminal`, which needs a terminal, becomes the proof."""
     taken, instead = SHORT[verb]
-    instead = GAME if verb == "train" and words[0] in GAMES else instead
-    if verb == "train" and words[0] == "seqgan":
-        instead = [*WRITING.split(), "--samples", "20", "--track", "off"]
+    instead = INSTEAD.get(words[0], instead) if verb == "train" else instead
     kept, words = [], list(words)
     while words:
         word, *words = words

@@ -610,20 +610,33 @@ def lane(tmp_path):
 
 def test_a_lane_tells_the_recent_games_the_speed_and_the_time_left(lane, watch):
     lane.look()
-    assert (lane.step, lane.score(), lane.prospect()) == (0, "", "running")
+    assert (lane.step, lane.standing(), lane.prospect()) == (0, "", "running")
     write(lane.journal, [100], [0.0] * 50)
     lane.look()
-    assert (lane.share, lane.score(), lane.prospect()) == (0.1, "score 0.0 (last 50)", "running")
+    assert (lane.share, lane.standing(), lane.prospect()) == (0.1, "score 0.0 (last 50)", "running")
     watch.now += 10
     write(lane.journal, [200, 300], [20.0] * 40)  # a hundred remain: 20 zeros, 80 twenties
     lane.look()
-    assert (lane.step, lane.score()) == (300, "score 16.0 (last 100)")
+    assert (lane.step, lane.standing()) == (300, "score 16.0 (last 100)")
     assert (lane.speed(), lane.prospect()) == (20.0, "0:35 left")
     write(lane.journal, [1_000])
     lane.look()
     assert lane.prospect() == "finishing"
     lane.state = "complete"
     assert (lane.speed(), lane.prospect()) == (0.0, "complete")
+
+
+def test_a_lane_without_games_tells_what_was_found_last_and_before_that_the_losses(lane, watch):
+    def line(**row):
+        with lane.journal.open("a") as file:
+            file.write(json.dumps(row) + "\n")
+        lane.look()
+        return lane.standing()
+
+    assert line(step=50, **{"loss/x": 1.2345, "play/evaluations": 50.0}) == "loss/x 1.23"
+    found = {"evaluation/modes": 8.0, "evaluation/gap_low": 0.1, "evaluation/gap": 0.2, "evaluation/gap_high": 0.3}
+    assert line(step=100, **{"loss/x": 1.0}, **found) == "modes 8 · gap 0.2"
+    assert line(step=150, **{"loss/x": 0.9}) == "modes 8 · gap 0.2"
 
 
 def test_a_lane_reads_only_whole_lines_and_each_once(lane, watch):
@@ -759,6 +772,14 @@ def test_the_results_hold_numbers_and_the_protocol_that_all_share():
     assert told["protocol"] == {"name": "gymnasium", "policy": "stochastic", "full_games": True, "games": 50}
     assert told["aggregates"]["score"]["mean"] == {"value": 25.0, "low": 10.0, "high": 40.0}
     assert told["aggregates"]["random"]["median"] == {"value": 20.0, "low": 20.0, "high": 20.0}
+    assert told["intervals"].startswith("95 %: a seed's over its games")
+
+
+def test_of_the_protocol_the_results_hold_what_all_seeds_have_in_common():
+    told = overview.results(
+        {seed: {"gap": 0.1, "scores": [], "protocol": {"name": "bilinear", "start": [seed]}} for seed in (0, 1)}
+    )
+    assert told["protocol"] == {"name": "bilinear"}
 
 
 def found(modes, kl):
@@ -773,6 +794,7 @@ def test_a_sweep_without_games_tells_every_metric():
     shown = " ".join(console.export_text().replace("│", " ").split())
     assert "seed modes reverse kl 0 8 0.01 1 7 0.13 mean 7.5 (7 … 8) 0.07 (0.01 … 0.13)" in shown
     assert "ring8, samples 2500, a seed" in shown
+    assert told["intervals"] == "95 %: over seeds (stratified percentile bootstrap)"
 
 
 def test_the_curves_of_runs_without_games_are_their_evaluations(tmp_path):

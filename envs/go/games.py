@@ -15,7 +15,10 @@ class Games:
     """B games, each begun and played by itself."""
 
     def __init__(self, rules: Rules, games: int, rows: int = 0, seed: int = 0) -> None:
-        """Lay the boards; `rows` are the most ways looked at together, 0 for one a game. `seed` is for playouts."""
+        """Lay the boards; `rows` are the most ways looked at together, 0 for one a game. `seed` is for playouts.
+
+        Whoever sets `observe` to False looks at no planes, and none are drawn.
+        """
         self.rules = rules
         self.actions = rules.area + 1
         self.table = table.lay(rules, games)
@@ -29,6 +32,7 @@ class Games:
             np.zeros(rows, np.float32),
         )
         self.flat = self.seen.obs.reshape(rows, -1)
+        self.observe = True
 
     def begin(self, game: int) -> None:
         """An empty board."""
@@ -83,7 +87,7 @@ class Games:
             length,
             komi,
             self.seen.legal,
-            self.flat,
+            self.flat[: len(self.flat) * self.observe],
             self.seen.results,
             self.seen.over,
         )

@@ -640,7 +640,8 @@ def look_all(u, i, k, z, geometry, shape, su, si, sk, games, actions, length, ko
     """Replay ways from where games stand, in rows of another table, and look at where they lead.
 
     Row r goes on from game `games` [R] with `length` [R] of `actions` [R, D], not at all where that is −1. `results`
-    [R] float32 is 1 where the game is over and the player to move has won, −1 where it has lost.
+    [R] float32 is 1 where the game is over and the player to move has won, −1 where it has lost. `seen` holds planes,
+    or has no rows.
     """
     n, s = shape[STRIP], shape[STRIDE]
     reached = np.empty(n, np.uint8)
@@ -664,7 +665,8 @@ def look_all(u, i, k, z, geometry, shape, su, si, sk, games, actions, length, ko
             results[row] = np.float32(np.sign(black - white - komi)) * sign
         else:
             mask(su[row], si[row], sk[row], z, geometry, shape, legal[row])
-            planes(su[row], si[row], n, s, geometry, shape, legal[row], komi, seen[row])
+            if len(seen):
+                planes(su[row], si[row], n, s, geometry, shape, legal[row], komi, seen[row])
 
 
 @jitted

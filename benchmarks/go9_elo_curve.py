@@ -1,0 +1,172 @@
+"""9×9 on two cores: how strong does self-play become with time, beside players whose strength others know?
+
+A run of preset `go9-cpu` trains for as long as `--minutes` says, and what it is every `--every` minutes of training is
+kept as a champion. Then all of these meet the anchors in one pool: chance, GNU Go at several levels, and search with
+5,000 light playouts; and each meets its successor, so that the curve hangs together. Elo is Bradley and Terry's over
+all games, in points over GNU Go at level 10, which others measured at about 1,950 on CGOS.
+
+The training stops and goes on between two champions, as it would after Ctrl-C, so no moment of it is lost or repeated;
+minutes are those of drawing and learning. All of it lies in FOLDER; called again, it goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from time import sleep
+from typing import Any
+
+import numpy as np
+import pictures
+import record
+from matplotlib.figure import Figure
+from rich.progress import Progress
+
+from sparring.agents import elo
+from sparring.runners import arena, champion, players
+from sparring.runners.folder import RunFolder
+from sparring.runners.players import Player
+
+PRESET = "go9-cpu"
+ANCHORS = ["random", "gnugo:1", "mcts:5000", "gnugo:10"]  # Elo is told over the last
+OPENING = 2
+POLL = 5.0  # s
+SPARRING = [sys.executable, "-m", "sparring.runners.cli"]
+
+
+def spent(run: Path) -> float:
+    """Minutes that a run has played and learned."""
+    rows = RunFolder.open(run).rows("timing.jsonl") if (run / "timing.jsonl").exists() else []
+    return sum(row.get("drawing", 0.0) + row.get("learning", 0.0) for row in rows) / 60
+
+
+def train_until(run: Path, minutes: float, seed: int) -> None:
+    """Begin the run, or go on with it, until it has trained so long; it stops itself after an update."""
+    begin = ["train", "alphazero", "--preset", PRESET, "--seed", str(seed), "--evaluate-every", "0", "--out", str(run)]
+    words = ["resume", str(run)] if run.exists() else begin
+    process = subprocess.Popen([*SPARRING, *words, "--track", "off"], stdout=subprocess.DEVNULL)
+    while process.poll() is None:
+        sleep(POLL)
+        if run.exists() and spent(run) >= minutes:
+            process.send_signal(signal.SIGINT)
+            process.wait()
+
+
+def champions(runs: Path, minutes: float, every: float, seed: int) -> list[Path]:
+    """What the run was every so many minutes; what is there already is not made again."""
+    kept = [runs / f"{number * every:05.0f}-minutes.pt" for number in range(1, int(minutes / every) + 1)]
+    for number, path in enumerate(kept, 1):
+        if not path.exists():
+            train_until(runs / "training", number * every, seed)
+            champion.save(champion.of_run(runs / "training"), path)
+            print(f"{path.name}: {champion.load(path).origin}", flush=True)
+    return kept
+
+
+def pairs_of(ours: Sequence[str]) -> list[tuple[str, str]]:
+    """Who meets: every champion all anchors and its successor, and the anchors each other."""
+    anchored = [(one, anchor) for one in ours for anchor in ANCHORS]
+    return [*anchored, *itertools.pairwise(ours), *itertools.combinations(ANCHORS, 2)]
+
+
+def games_between(one: Player, other: Player, games: int, seed: int, path: Path) -> list[float]:
+    """The points of the first player, a game each; those that lie in `path` already, if there are any."""
+    if path.exists():
+        return list(json.loads(path.read_text())["points"])
+    rules = players.common_rules([one, other], 9, 7.0)
+    dice = np.random.default_rng([1, seed])
+    points = [played.points_of_first for played in arena.match(one, other, rules, games, dice, OPENING, seed)]
+    path.write_text(json.dumps({"first": one.name, "second": other.name, "points": points}))
+    return points
+
+
+def pool(ours: list[Path], games: int, sims: int, seed: int, runs: Path) -> tuple[list[str], list[elo.Result]]:
+    """All names and all results."""
+    (runs / "games").mkdir(exist_ok=True)
+    names = [*map(str, ours), *ANCHORS]
+    pairs = pairs_of(names[: len(ours)])
+    results: list[elo.Result] = []
+    met = {name: players.player(name, simulations=sims, seed=seed) for name in names}
+    try:
+        with Progress() as progress:
+            for one, other in progress.track(pairs, description="meeting"):
+                path = runs / "games" / f"{Path(one).stem}-{Path(other).stem}.json".replace(":", "")
+                points = games_between(met[one], met[other], games, seed, path)
+                results += [elo.Result(names.index(one), names.index(other), each) for each in points]
+    finally:
+        for player in met.values():
+            player.close()
+    return names, results
+
+
+def draw(minutes: list[float], ours: list[elo.Rating], anchors: dict[str, elo.Rating], sims: int, path: Path) -> None:
+    """The curve, with the anchors as lines."""
+    figure = Figure(figsize=(7.5, 4.6), layout="constrained")
+    axes = pictures.axes_of(
+        figure,
+        1,
+        1,
+        1,
+        title=f"9×9 from nothing, {sims} simulations a move",
+        xlabel="minutes on two cores",
+        ylabel="Elo",
+    )
+    axes.fill_between(minutes, [one.low for one in ours], [one.high for one in ours], color=pictures.BLUE, alpha=0.2)
+    axes.plot(minutes, [one.elo for one in ours], "o-", color=pictures.BLUE, label=PRESET)
+    for name, rating in anchors.items():
+        axes.axhline(rating.elo, ls="--", lw=1, color=pictures.GREY)
+        axes.annotate(name, (minutes[0], rating.elo), (0, 3), **pictures.BESIDE)
+    axes.legend(frameon=False)
+    pictures.save(figure, path)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--minutes", type=float, default=120, help="of training")
+    parser.add_argument("--every", type=float, default=15, help="minutes between champions")
+    parser.add_argument("--games", type=int, default=40, help="of every pair")
+    parser.add_argument("--sims", type=int, default=200, help="simulations a move of our champions")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--runs", type=Path, default=Path("runs/go9_elo_curve"), help="folder of all of it")
+    options = parser.parse_args()
+    options.runs.mkdir(parents=True, exist_ok=True)
+    ours = champions(options.runs, options.minutes, options.every, options.seed)
+    names, results = pool(ours, options.games, options.sims, options.seed, options.runs)
+    ratings = dict(zip(names, elo.rate(results, len(names), anchor=len(names) - 1), strict=True))
+    minutes = [options.every * number for number in range(1, len(ours) + 1)]
+    figures: dict[str, Any] = {
+        "elo_by_minutes": {f"{at:g}": ratings[str(path)]._asdict() for at, path in zip(minutes, ours, strict=True)},
+        "elo_of_anchors": {name: ratings[name]._asdict() for name in ANCHORS},
+        "last_against": {
+            anchor: float(np.mean([points for one, other, points in results if (one, other) == (last, at)]))
+            for last in (len(ours) - 1,)
+            for at, anchor in enumerate(ANCHORS, len(ours))
+        },
+        "training": {path.stem: champion.load(path).origin for path in ours},
+    }
+    path = record.write(
+        "go9_elo_curve",
+        figures=figures,
+        protocol={
+            "job": ["sparring", "train", "alphazero", "--preset", PRESET],
+            "games": options.games,
+            "simulations": options.sims,
+            "opening": OPENING,
+            "komi": 7.0,
+            "gnugo": players.GNU_GO,
+        },
+        seeds=[options.seed],
+        notes="Elo over gnugo:10, Bradley-Terry over the whole pool; intervals of the posterior of the games' results, "
+        "which say nothing of other seeds of the training.",
+    )
+    draw(minutes, [ratings[str(one)] for one in ours], {name: ratings[name] for name in ANCHORS}, options.sims, path)
+
+
+if __name__ == "__main__":
+    main()
