@@ -369,6 +369,130 @@ def go_speed(result: dict[str, Any]) -> list[str]:
     ]
 
 
+def seqgan_gradients(result: dict[str, Any]) -> list[str]:
+    """What a way around a token costs."""
+    f, protocol = result["figures"], result["protocol"]
+
+    def row(name: str, options: dict[str, Any]) -> str:
+        cells = [f[f"{name}_{key}"]["mean"] for key in ("bias", "chance", "cosine", "noise")]
+        theory = "unbiased" if name in protocol["unbiased_in_theory"] else "biased"
+        told = " ".join(f"{key} {value}" for key, value in options.items())
+        return f"| {name.replace('_', ' ')} | {told} | {theory} | " + " | ".join(f"{cell:.2g}" for cell in cells) + " |"
+
+    return [
+        f"**SeqGAN's gradients** where all {protocol['vocabulary']}^{protocol['length']} sentences can be enumerated, "
+        f"{len(result['seeds'])} generators and discriminators: the mean of {protocol['draws']} steps of "
+        f"{protocol['sentences_a_step']} sentences against the exact gradient, in units of its length; chance is what "
+        "an unbiased estimate would be off by.",
+        "",
+        "| method | options | in theory | off by | chance | cosine | noise of one sentence |",
+        "|---|---|---|---:|---:|---:|---:|",
+        *(row(name, options) for name, options in protocol["methods"].items()),
+    ]
+
+
+def with_bounds(figure: dict[str, Any], digits: str = ".3f") -> str:
+    """One cell: a mean over seeds, and its interval where there is one."""
+    bounds = f" ({figure['low']:{digits}} – {figure['high']:{digits}})" if "low" in figure else ""
+    return f"{figure['mean']:{digits}}{bounds}"
+
+
+def seqgan_oracle50(result: dict[str, Any]) -> list[str]:
+    """Maximum likelihood and its rivals."""
+    f, protocol = result["figures"], result["protocol"]
+    kinds = ("nll_oracle", "nll_test", "entropy")
+    rows = [
+        f"| `{name}` | {' | '.join(with_bounds(f[f'{name}_{kind}']) for kind in kinds)} | {f[f'{name}_minutes']:.1f} |"
+        for name in protocol["jobs"]
+    ]
+    bars = [
+        f"| {n}-grams | {f[f'ngram{n}_nll_oracle']:.3f} | {f[f'ngram{n}_nll_test']:.3f} | | |" for n in (1, 2, 3, 4)
+    ]
+    better = ", ".join(f"`{name}`" for name in f["beat_mle_in_nll_test"]) or "none"
+    return [
+        f"**Oracle-50**: {len(result['seeds'])} seeds, nats a token over {protocol['samples']:,} sentences of the last "
+        f"checkpoint, means with 95 % intervals over seeds. Methods that beat maximum likelihood in NLL_test, seed by "
+        f"seed: {better}.",
+        "",
+        "| method | NLL_oracle | NLL_test | entropy | minutes |",
+        "|---|---:|---:|---:|---:|",
+        *rows,
+        *bars,
+        f"| training sentences again | {f['replay_nll_oracle']:.3f} | ∞ | | |",
+        f"| the oracle (floor) | {f['floor']:.3f} | {f['floor']:.3f} | {f['floor']:.3f} | |",
+    ]
+
+
+def seqgan_temperature(result: dict[str, Any]) -> list[str]:
+    """What a lower NLL_oracle costs."""
+    f, methods = result["figures"], result["protocol"]["methods"]
+    targets = f["targets"]
+    names = {"mle": "maximum likelihood's own", "ngram4": "4-grams'", "floor": "the floor"}
+
+    def cell(name: str, target: str) -> str:
+        key = f"{name}_price_at_{target}"
+        return with_bounds(f[key]) if key in f else "never"
+
+    return [
+        "**The price of NLL_oracle**: logits times α, and the NLL_test that is paid where NLL_oracle first comes down "
+        "to a target; means with 95 % intervals over seeds.",
+        "",
+        f"| generator | {' | '.join(f'{names[target]} {value:.3f}' for target, value in targets.items())} |",
+        f"|---|{'---:|' * len(targets)}",
+        *(f"| `{name}` | {' | '.join(cell(name, target) for target in targets)} |" for name in methods),
+    ]
+
+
+def seqgan_paper(result: dict[str, Any]) -> list[str]:
+    """The authors' oracle."""
+    f, protocol, published = result["figures"], result["protocol"], result["published"]
+    kinds = ("nll_oracle", "nll_test", "entropy")
+    names = {
+        "mle": "maximum likelihood",
+        "mle_best": "the same at its best NLL_oracle",
+        "seqgan": "SeqGAN",
+        "seqgan_best": "the same at its best NLL_oracle",
+    }
+    reduced = "; ".join(f"{name} ({why})" for name, why in protocol["reductions"].items())
+    return [
+        f"**SeqGAN on the authors' oracle**, {len(result['seeds'])} seeds, "
+        f"{'the literal recipe' if protocol['full'] else f'reduced in {reduced}'}.",
+        "",
+        "| | NLL_oracle | NLL_test | entropy |",
+        "|---|---:|---:|---:|",
+        *(
+            f"| {label} | {' | '.join(with_bounds(f[f'{name}_{kind}']) for kind in kinds)} |"
+            for name, label in names.items()
+        ),
+        *(f"| {n}-grams | {f[f'ngram{n}_nll_oracle']:.3f} | {f[f'ngram{n}_nll_test']:.3f} | |" for n in (1, 2)),
+        f"| published: maximum likelihood | {published['mle_nll_oracle']['value']} | | |",
+        f"| published: SeqGAN | {published['seqgan_nll_oracle']['value']:.3f} "
+        f"| {published['seqgan_nll_test']['value']:.3f} | |",
+        f"| the oracle (floor) | {f['floor']:.3f} | {f['floor']:.3f} | {f['floor']:.3f} |",
+    ]
+
+
+def seqgan_speed(result: dict[str, Any]) -> list[str]:
+    """Cached states beside reading again."""
+    f, protocol = result["figures"], result["protocol"]
+
+    def row(name: str, kind: str) -> str:
+        ours, theirs, ratio = (f[f"{name}_{kind}_{key}"] for key in ("tokens_per_s", "again_tokens_per_s", "speedup"))
+        vocabulary, _, hidden = protocol["sizes"][name]
+        told = f"{kind.replace('_', ' ')}, V = {vocabulary:,}, H = {hidden}"
+        return f"| {told} | {ours:,.0f} | {theirs:,.0f} | {ratio:.1f} |"
+
+    kinds = [(name, kind) for name in protocol["sizes"] for kind in ("written", "rolled_out")]
+    return [
+        f"**Writing**: tokens a second on one thread, {protocol['batch']} sentences of {protocol['length']} tokens, "
+        f"{protocol['ways']} roll-outs of every prefix; beside reading the whole prefix again for every token.",
+        "",
+        "| | sparring | read again | ratio |",
+        "|---|---:|---:|---:|",
+        *(row(*one) for one in kinds),
+    ]
+
+
 SECTIONS: dict[str, Callable[[dict[str, Any]], list[str]]] = {
     "space_invaders_five_minutes": five_minutes,
     "space_invaders_throughput": throughput,
@@ -388,6 +512,11 @@ SECTIONS: dict[str, Callable[[dict[str, Any]], list[str]]] = {
     "dann_spread": spread,
     "robust_mnist": robust,
     "attack_speed": attack_speed,
+    "seqgan_gradients": seqgan_gradients,
+    "seqgan_oracle50": seqgan_oracle50,
+    "seqgan_temperature": seqgan_temperature,
+    "seqgan_paper": seqgan_paper,
+    "seqgan_speed": seqgan_speed,
     "go_speed": go_speed,
 }
 

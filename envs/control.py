@@ -18,7 +18,7 @@ from gymnasium.spaces import Box
 from gymnasium.vector import AutoresetMode
 from gymnasium.wrappers import FlattenObservation, RescaleAction, TimeLimit, TransformAction
 
-from sparring.envs import go
+from sparring.envs import go, tokens
 from sparring.envs.errors import BadInputError
 from sparring.envs.probes import PROBES
 from sparring.envs.worlds import Array, Protocol, Worlds
@@ -28,6 +28,7 @@ WORLDS = {
     "Acrobot-v1": "swing a two-link arm over a line",
     "Pendulum-v1": "swing a pendulum up and hold it there: continuous actions",
     **go.WORLDS,
+    **tokens.WORLDS,
     **{probe.id: probe.story for probe in PROBES},
 }
 GROUPS = 1  # they move when they are told to, in the caller's thread

@@ -44,6 +44,8 @@ if TYPE_CHECKING:  # torch takes over a second to import
     from sparring.agents.protocol import Experiment
     from sparring.runners.folder import RunFolder
 
+READ = 5  # sentences of each sheet that are shown as text
+
 USAGE = r"""[bold]sparring[/] — somebody learning against somebody
 
   [bold]sparring train[/] ALGO     learn a world or a game, then show what was learned
@@ -265,7 +267,12 @@ def replay_command(words: list[str], console: Console) -> int:
     view = options.view if options.view != "auto" else "terminal" if console.is_terminal else "verify"
     if view == "verify":
         return REFUSED if keepsakes.prove(keepsakes.load(paths[-1]), console).step is not None else 0
-    show = keepsakes.show(keepsakes.together(paths))
+    kept = keepsakes.together(paths)
+    if view == "text" or (options.view == "auto" and keepsakes.has_words(kept)):
+        for line in keepsakes.read(kept, READ):
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
+        return 0
+    show = keepsakes.show(kept)
     if view == "terminal":
         replay.play(show, console, speed=options.speed)
         return 0

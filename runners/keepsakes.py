@@ -113,6 +113,26 @@ def show(kept: Sequence[Kept]) -> Show:
     return Show(pictures, [title(sheet) for sheet in run], SHEETS_A_SECOND)
 
 
+def has_words(kept: Sequence[Kept]) -> bool:
+    """Whether it is sentences that were kept, which are read and not looked at."""
+    return all(isinstance(one, Sheet) and hasattr(_maker(one)[0], "words") for one in kept)
+
+
+def read(kept: Sequence[Kept], most: int | None = None) -> Iterator[str]:
+    """Sheets of sentences line by line: of each its title and, at most so many, the sentences.
+
+    Raises:
+        EpisodeError: these are games, or samples of another kind.
+    """
+    if not has_words(kept):
+        raise EpisodeError("there are no sentences to read in it; --view terminal or png shows what there is")
+    for sheet in kept:
+        assert isinstance(sheet, Sheet)
+        module, config = _maker(sheet)
+        yield title(sheet)
+        yield from (f"  {sentence}" for sentence in module.words(config, sheet)[:most])
+
+
 def title(kept: Kept) -> str:
     """What it is, in a line."""
     if isinstance(kept, Episode):

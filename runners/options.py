@@ -220,8 +220,8 @@ class Replay:
 
     source: Annotated[Path, tyro.conf.Positional]
     """an episode (.npz), or a run: then the best game of its newest evaluated update, or all its sheets of samples"""
-    view: Literal["auto", "terminal", "mp4", "gif", "png", "verify"] = "auto"
-    """auto is terminal on a terminal, else verify; a png shows some pictures side by side"""
+    view: Literal["auto", "terminal", "text", "mp4", "gif", "png", "verify"] = "auto"
+    """auto is terminal (of sentences text) on a terminal, else verify; a png shows some pictures side by side"""
     out: Path | None = None
     """where an mp4, gif or png goes; default: beside the episode"""
     speed: float = 1.0

@@ -14,6 +14,7 @@ from rich.markup import escape
 
 from sparring.agents.protocol import Evaluation, Experiment
 from sparring.envs.errors import BadInputError
+from sparring.envs.files import write_aside
 from sparring.runners import job as jobs
 from sparring.runners import keepsakes, replay, report
 from sparring.runners.dashboard import Dashboard
@@ -84,6 +85,8 @@ def show(evaluation: Evaluation, folder: RunFolder, job: Job, mirror: Tracker, c
         raise BadInputError(f"{path} does not replay; please report this")
     shown = keepsakes.show(kept)
     try:
+        if keepsakes.has_words(kept):
+            write_aside(path.with_suffix(".txt"), "\n".join([*keepsakes.read(kept), ""]).encode())
         film, strip = path.with_suffix(".mp4"), path.with_suffix(".png")
         replay.film(shown, film, console=console)
         replay.strip(shown, strip)

@@ -41,6 +41,13 @@ TINY = {  # where an algorithm has such a field
     "considered": 4,
     "window": 40,
     "anchor": 4,
+    "sentences": 100,
+    "held_out": 40,
+    "mle_rounds": 1,
+    "mle_batches": 2,
+    "warm_rounds": 1,
+    "d_sentences": 16,
+    "rollouts": 2,
     "boards": 4,
     "climbs": 2,
     "attack_steps": 2,
@@ -73,14 +80,19 @@ def tiny(config, env=None):
 
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
-FROM_FILES = {"mnist", "stacked-mnist", "idx", "mnistm", "usps"}
+FROM_FILES = {  # data → the folder of their files
+    **dict.fromkeys(("mnist", "stacked-mnist", "idx", "mnistm", "usps"), "mnist"),
+    "authors-oracle": "seqgan_oracle",
+    "text": "text",
+}
 
 
 def needs(config):
     """The mark of a configuration whose data lie in files."""
     named = {getattr(config, field, "") for field in ("data", "source", "target")}
-    missing = named & FROM_FILES and not (SHARED / "mnist").is_dir()
-    return [pytest.mark.skip(reason="MNIST is not in ../shared/data")] if missing else []
+    folders = sorted({FROM_FILES[name] for name in named & FROM_FILES.keys()})
+    missing = [folder for folder in folders if not (SHARED / folder).is_dir()]
+    return [pytest.mark.skip(reason=f"{', '.join(missing)} not in ../shared/data")] if missing else []
 
 
 @pytest.fixture(autouse=True)

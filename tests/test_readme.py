@@ -45,9 +45,11 @@ SHORT = {  # options that are taken from a command, and what is put in their pla
 }
 GAME = ["--steps", "20", "--rounds", "10", "--samples", "50", "--track", "off"]  # in place of those for worlds
 GAMES = {"gan", "orbits", "dann", "robust"}
+WRITING = ["--sentences", "200", "--held-out", "50", "--d-sentences", "32", "--samples", "20", "--track", "off"]
 GO = ["--width", "8", "--blocks", "1", "--anchor", "2", "--games", "2", "--track", "off"]
 INSTEAD = {  # of SHORT's for worlds
     **dict.fromkeys(GAMES, GAME),
+    "seqgan": ["--steps", "4", "--mle-rounds", "2", "--mle-batches", "3", "--warm-rounds", "1", *WRITING],
     "alphazero": ["--steps", "2", "--draw", "2", "--slots", "2", "--simulations", "4", *GO],
     "ppo-selfplay": ["--steps", "64", "--boards", "4", "--horizon", "16", *GO],
 }

@@ -18,7 +18,7 @@ from sparring.runners import checkpoint, cli, job, session
 from sparring.runners.folder import RunFolder
 
 TINY = ["--save-every", "2", "--worlds", "2", "--horizon", "32", "--games", "2", "--track", "off"]
-RUNS = {
+IN_WORLDS = {
     "ppo": ["ppo", "--env", "CartPole-v1", "--steps", "10k", "--evaluate-every", "39"],
     "reinforce": ["reinforce", "--env", "CartPole-v1", "--steps", "20k", "--evaluate-every", "60"],
     "atari": ["ppo", "--env", "ALE/SpaceInvaders-v5", "--steps", "1_024"],
@@ -26,6 +26,14 @@ RUNS = {
     "sb3-dqn": [
         *["sb3-dqn", "--env", "CartPole-v1", "--steps", "6k", "--evaluate-every", "39", "--learning-starts", "64"],
         *["--buffer-size", "1k", "--train-every", "8", "--gradient-steps", "4"],
+    ],
+}
+RUNS = {name: [*words, *TINY] for name, words in IN_WORLDS.items()} | {
+    # twelve rounds of likelihood, four of the discriminator, and play: some kills come within each
+    "seqgan": [
+        *["seqgan", "--steps", "40", "--save-every", "2", "--evaluate-every", "9", "--samples", "20", "--track", "off"],
+        *["--vocabulary", "12", "--length", "6", "--sentences", "300", "--held-out", "40", "--hidden", "8"],
+        *["--mle-rounds", "12", "--mle-batches", "4", "--warm-rounds", "4", "--d-sentences", "64", "--rollouts", "2"],
     ],
 }
 CHILD = """
@@ -61,7 +69,7 @@ def whole(tmp_path_factory):
     def run(name):
         if name not in made:
             made[name] = folder / name
-            assert sparring("train", *RUNS[name], *TINY, "--out", made[name]) == 0
+            assert sparring("train", *RUNS[name], "--out", made[name]) == 0
         return made[name]
 
     return run
@@ -76,7 +84,7 @@ class Child:
         self.known = self.journal.stat().st_ino if self.journal.exists() else None
         self.floor = RunFolder(path).update or 0
         begun = (path / "config.json").exists()
-        words = ["resume", path, "--track", "off"] if begun else ["train", *RUNS[name], *TINY, "--out", path]
+        words = ["resume", path, "--track", "off"] if begun else ["train", *RUNS[name], "--out", path]
         command = [sys.executable, "-c", CHILD, *words]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
@@ -140,6 +148,7 @@ def assert_same_run(path, other):
         ("atari", [signal.SIGKILL, signal.SIGINT, signal.SIGKILL]),
         ("sb3-ppo", [signal.SIGKILL] * 2),
         ("sb3-dqn", [signal.SIGKILL, signal.SIGINT, signal.SIGKILL]),
+        ("seqgan", [signal.SIGKILL, signal.SIGINT, signal.SIGKILL, signal.SIGKILL]),
     ],
 )
 def test_a_run_that_is_killed_at_random_and_resumed_equals_the_run_that_was_left_alone(tmp_path, whole, name, signals):
@@ -174,7 +183,7 @@ def test_ctrl_c_stops_cleanly_says_how_to_go_on_and_loses_nothing(tmp_path, whol
 
 def test_the_same_seed_is_the_same_run_and_another_seed_another(tmp_path, whole):
     for seed in (0, 1):
-        assert sparring("train", *RUNS["ppo"], *TINY, "--seed", seed, "--out", tmp_path / str(seed)) == 0
+        assert sparring("train", *RUNS["ppo"], "--seed", seed, "--out", tmp_path / str(seed)) == 0
     assert_same_run(tmp_path / "0", whole("ppo"))
     assert journal(tmp_path / "1") != journal(whole("ppo"))
     assert learned(tmp_path / "1") != learned(whole("ppo"))

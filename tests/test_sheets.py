@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from sparring.adversarial import gan, sheets
+from sparring.adversarial import gan, seqgan, sheets
 from sparring.adversarial.play import Schedule
 from sparring.envs import episodes
 from sparring.envs.episodes import EpisodeError
@@ -137,3 +137,41 @@ def test_images_are_shown_in_a_grid_ink_white(digits):
     first = ((digits.samples[0, 0] + 1) * 127.5).round().astype(np.uint8)
     np.testing.assert_array_equal(picture[4:tile:4, 4:tile:4, 0], first)
     assert digits.labels.tolist() == [tile // 10 for tile in range(100)]
+
+
+@pytest.fixture(scope="module")
+def sentences():
+    config = dataclasses.replace(
+        seqgan.PRESETS["reverse"].config,
+        schedule=seqgan.Schedule(steps=1, samples=30),
+        sentences=50,
+        held_out=30,
+        hidden=4,
+    )
+    algorithm, _, judge = seqgan.experiment(config, seed=1, device="cpu")
+    return judge(algorithm).episodes[0]
+
+
+def test_sentences_are_read_and_a_gans_samples_are_not(sentences, ring, tmp_path):
+    sentences.save(tmp_path / "x.npz")
+    kept = [keepsakes.load(tmp_path / "x.npz"), dataclasses.replace(sentences, step=7)]
+    assert keepsakes.has_words(kept)
+    first, *said, second, _ = list(keepsakes.read(kept, 1))
+    assert (first.split(" · ")[0], second.split(" · ")[0]) == ("step 0", "step 7")
+    assert said == ["  " + seqgan.words(seqgan.PRESETS["reverse"].config, sentences)[0]]
+    assert not keepsakes.has_words([ring])
+    with pytest.raises(EpisodeError, match="there are no sentences to read in it; --view terminal or png"):
+        list(keepsakes.read([ring]))
+
+
+def test_sentences_prove_themselves_too(sentences, paper):
+    assert keepsakes.prove(sentences, paper).step is None
+    samples = sentences.samples.copy()
+    samples[3, -1] += 1
+    assert keepsakes.prove(dataclasses.replace(sentences, samples=samples), paper).step == 3
+
+
+def test_a_title_names_metrics_and_not_their_intervals(sentences):
+    assert keepsakes.title(sentences).startswith("step 0 · answers right 0 · tokens right 0.")
+    told = dataclasses.replace(sentences, metrics={"x": 1.0, "x_low": 0.5, "x_high": 2.0, "y": 3.0})
+    assert keepsakes.title(told) == "step 0 · x 1 · y 3"
