@@ -236,7 +236,7 @@ def decoded(raw: bytes, path: Path) -> Array:
     Raises:
         BadInputError: it is none.
     """
-    from PIL import Image  # comes with matplotlib
+    from PIL import Image
 
     try:
         return np.asarray(Image.open(io.BytesIO(raw)).convert("RGB"))

@@ -49,6 +49,7 @@ TINY = {  # where an algorithm has such a field
     "d_sentences": 16,
     "rollouts": 2,
     "boards": 4,
+    "fast": 2,
     "climbs": 2,
     "attack_steps": 2,
 }

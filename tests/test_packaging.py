@@ -115,7 +115,11 @@ def test_the_dependencies_are_those_that_were_promised():
     assert PROJECT["license"] == "MIT"
 
 
-OTHERWISE = {"sklearn": "scikit_learn", "pygame": "gymnasium"}  # imported by another name than it is asked for by
+OTHERWISE = {
+    "sklearn": "scikit_learn",
+    "pygame": "gymnasium",
+    "PIL": "pillow",
+}  # imported by another name than it is asked for by
 
 
 def test_everything_that_the_floors_import_is_declared():

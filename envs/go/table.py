@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import sys
 import threading
+from time import process_time
 from typing import NamedTuple
 
 import numpy as np
@@ -79,10 +80,11 @@ def _lay(rules: Rules, games: int, seed: int) -> Table:
 
 @functools.cache
 def compile_kernels() -> None:
-    """Play a little on one point: every kernel is compiled, or loaded; who waits for more than a second is told why."""
-    words = "sparring compiles the kernels of Go: once, some ten seconds"
-    announcement = threading.Timer(1.0, print, [words], {"file": sys.stderr, "flush": True})
-    announcement.start()
+    """Play a little on one point: every kernel is compiled, or loaded, which takes less than a second; who waits for
+    more is told why.
+    """
+    done = threading.Event()
+    threading.Thread(target=_announce, args=(done,), daemon=True).start()
     try:
         rules = Rules(1, 1)
         u, i, k, z, geometry, shape = _lay(rules, 1, 0)
@@ -108,4 +110,13 @@ def compile_kernels() -> None:
         kernels.look_all(*games, *ends[:3], row, np.zeros((1, 1), np.int32), row, komi, *found)
         kernels.play_out_all(*ends[:3], z, shape, komi, np.zeros(1, np.int64), 1, np.zeros(1, np.float32))
     finally:
-        announcement.cancel()
+        done.set()
+
+
+def _announce(done: threading.Event) -> None:
+    """Tell who waits, once the work has taken a second of the processor's; on a busy machine loading is slow, too."""
+    begun = process_time()
+    while not done.wait(0.1):
+        if process_time() - begun > 1.0:
+            print("sparring compiles the kernels of Go: once, some ten seconds", file=sys.stderr, flush=True)
+            return
