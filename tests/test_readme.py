@@ -128,6 +128,7 @@ def test_every_target_it_names_is_one_of_the_makefile():
     assert "$(BIN)/sparring train ppo $(ARGS)" in MAKEFILE
 
 
+@pytest.mark.timeout(1200)  # a score of commands, one after the other
 def test_its_commands_run_in_order(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     ours = [
