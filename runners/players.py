@@ -84,6 +84,11 @@ def player(name: str, *, simulations: int, seed: int = 0, timeout: float = TIMEO
         return Player(name, at_random)
     if kind == "mcts" and rest:
         return Player(name, Searcher(by_playouts, Searching("uct", whole(rest, name), c_puct=1.0)))
+    if name == "go5" and not champion.SHIPPED.exists():
+        raise BadInputError(
+            "no champion of 5×5 ships with this version yet; make one with "
+            "`sparring train alphazero --preset go5-cpu` and name its run"
+        )
     if name == "go5":
         return of_champion(name, champion.SHIPPED, simulations, seed)
     if Path(name).exists():
