@@ -6,7 +6,7 @@ planes, expanding and backing up. A simulation is one leaf.
 
 **Self-play.** A draw of preset `go5-cpu` with the network as it is at first, in as many threads as the preset has: the
 share of the time that is not spent in the network, and positions a second; beside them the network's own evaluations a
-second, in batches as large, on as many threads, which bound it.
+second, in batches as large, on as many threads, which bound it: in the precision that self-play takes, and in fp32.
 
 **OpenSpiel.** Its Python AlphaZero's actors search with `open_spiel.python.algorithms.mcts`, one game at a time, each
 leaf evaluated alone. The same here, on one thread: our network as its evaluator, as many simulations, 5×5, until a
@@ -31,8 +31,8 @@ import record
 import torch
 from open_spiel.python.algorithms import mcts
 
-from sparring.agents import alphazero
-from sparring.agents.boardnet import Network, Turns, guided_by
+from sparring.agents import alphazero, networks
+from sparring.agents.boardnet import Network
 from sparring.agents.mcts import Searching, Trees
 from sparring.agents.selfplay import SelfPlay
 from sparring.envs.go.games import Games
@@ -80,18 +80,18 @@ def selfplay(groups: int) -> dict[str, float]:
     }
 
 
-def network_alone(threads: int, seconds: float = 2.0) -> float:
-    """Evaluations a second, in batches of a group's slots, by threads of their own."""
-    network, rules = Network(PRESET.width, PRESET.blocks).eval(), PRESET.played
-    games, turns = Games(rules, PRESET.playing.slots), Turns(rules.height, rules.width)
-    rows = np.arange(PRESET.playing.slots)
-    leaves = games.look(rows, np.zeros((len(rows), 1), np.int32), np.zeros(len(rows), np.int32))
+def network_alone(threads: int, precision: networks.Precision, seconds: float = 2.0) -> float:
+    """Evaluations a second as self-play asks for them, in batches of a group's slots, by threads of their own."""
+    config, slots = dataclasses.replace(PRESET, precision=precision), PRESET.playing.slots
+    algorithm = alphazero.experiment(config, seed=0, device="cpu").algorithm
+    games, rows = Games(PRESET.played, slots), np.arange(slots)
+    leaves = games.look(rows, np.zeros((slots, 1), np.int32), np.zeros(slots, np.int32))
 
-    def work(seed: int) -> int:
-        evaluate, done, start = guided_by(network, turns, np.random.default_rng(seed)), 0, perf_counter()
+    def work(group: int) -> int:
+        evaluate, done, start = algorithm.evaluate(0, group), 0, perf_counter()
         while perf_counter() - start < seconds:
             evaluate(leaves, rows)
-            done += len(rows)
+            done += slots
         return done
 
     with ThreadPoolExecutor(threads) as pool:
@@ -165,7 +165,8 @@ def main() -> None:
         measured |= {
             "positions_per_s": two["positions_per_s"],
             "positions_per_s_one_thread": one["positions_per_s"],
-            "network_evaluations_per_s": network_alone(threads),
+            "network_evaluations_per_s": network_alone(threads, PRESET.precision),
+            "network_evaluations_per_s_fp32": network_alone(threads, "fp32"),
             "openspiel_positions_per_s": openspiel(simulations, 40),
         }
         share = {"share_outside_network_5": two["share_outside_network"]}

@@ -539,4 +539,5 @@ def test_dann_closes_a_share_of_the_gap_on_the_digits_preset(capsys):
     floor, reached, ceiling = (estimate.value for estimate in found.values())
     with capsys.disabled():
         print(f"\n{found}\nshare of the gap: {(reached - floor) / (ceiling - floor):.0%}")
-    assert floor < reached < ceiling
+    assert found["dann"].low > found["source-only"].high
+    assert (reached - floor) / (ceiling - floor) > 0.25

@@ -163,7 +163,7 @@ def test_the_completed_value_is_the_papers():
     assert trees.slab.visits[0, 0].tolist() == [1, 0]
     q, mixed = -0.1, (0.1 + 1 * -0.1) / 2
     logits = np.log([0.75, 0.25]) + (2 + 1) * 0.5 * (np.array([q, mixed]) + 1) / 2
-    np.testing.assert_allclose(trees.policy(0), np.exp(logits) / np.exp(logits).sum(), rtol=3e-6)
+    np.testing.assert_allclose(trees.policy(0), np.exp(logits) / np.exp(logits).sum(), rtol=1e-6)
 
 
 @pytest.mark.parametrize(
