@@ -130,6 +130,7 @@ PRESETS = {
             learning_rate=3e-3,
             anneal=True,
             gae_lambda=0.95,
+            standardise=True,
             entropy_weight=0.0,
             normalise_rewards=True,
         ),

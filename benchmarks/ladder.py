@@ -9,10 +9,11 @@ The rungs, in order, all in the same worlds, with the same network and as many a
 
 **Equal.** The seven rungs of REINFORCE differ in A_t alone. Their presets standardise each batch's advantages, which
 would hide what the ladder is about: it takes the batch's mean from every rung, so that `discounted`, `constant` and
-`running` become one algorithm, (G − b) − mean(G − b) = G − mean(G). So they run without (`REINFORCE`). Their advantages
-then differ in scale by factors of hundreds, which Adam makes up for because it divides by the gradient's size; but the
-entropy bonus, where a preset has one, weighs more where advantages are small. The other algorithms keep their presets:
-batch size, optimiser and learning rate are part of what they are, so between algorithms only the steps are equal.
+`running` become one algorithm, (G − b) − mean(G − b) = G − mean(G). So they run without (`PLAIN`), and so does A2C, the
+next rung. Their advantages then differ in scale by factors of hundreds, which Adam makes up for because it divides by
+the gradient's size; but the entropy bonus, where a preset has one, weighs more where advantages are small. In all else
+algorithms keep their presets: batch size, optimiser and learning rate are part of what they are, so between algorithms
+only the steps are equal.
 
 **Return.** A seed's own final evaluation: full games, last checkpoint, stochastic policy, seeds apart from training.
 
@@ -66,7 +67,7 @@ from sparring.runners.sweepfolder import Sweep
 BURN_IN = 512  # steps from the start of the games to a measured batch: about as long as a game
 BEFORE = 8  # batches from which the baselines are known
 MEASURED = 2**32 - 2  # sets the measured games' seeds apart from those of training and evaluation
-REINFORCE = ["--no-standardise"]  # see this module's docstring
+PLAIN = ["--no-standardise"]  # see this module's docstring
 REFERENCE = "value"  # the rung whose policy and value are measured with
 
 
@@ -80,15 +81,15 @@ class Rung(NamedTuple):
 
 
 RUNGS = {
-    "immediate": Rung("immediate r", "reinforce", ["--advantage", "immediate", *REINFORCE], "#999933"),
-    "episode": Rung("whole episode's Σ r", "reinforce", ["--advantage", "episode", *REINFORCE], "#CC6677"),
-    "to_go": Rung("Σ r to go", "reinforce", ["--advantage", "to-go", *REINFORCE], "#882255"),
-    "discounted": Rung("discounted G", "reinforce", ["--advantage", "discounted", *REINFORCE], "#AA4499"),
-    "constant": Rung("G − constant", "reinforce", ["--advantage", "constant", *REINFORCE], "#88CCEE"),
-    "running": Rung("G − running mean", "reinforce", ["--advantage", "running", *REINFORCE], "#44AA99"),
-    "value": Rung("G − V(s)", "reinforce", ["--advantage", "value", *REINFORCE], "#332288"),
-    "a2c_td1": Rung("A2C, one-step TD", "a2c", ["--critic", "td", "--gae-lambda", "0"], "#E69F00"),
-    "a2c_gae": Rung("A2C, GAE", "a2c", ["--critic", "mc", "--gae-lambda", "0.95"], "#D55E00"),
+    "immediate": Rung("immediate r", "reinforce", ["--advantage", "immediate", *PLAIN], "#999933"),
+    "episode": Rung("whole episode's Σ r", "reinforce", ["--advantage", "episode", *PLAIN], "#CC6677"),
+    "to_go": Rung("Σ r to go", "reinforce", ["--advantage", "to-go", *PLAIN], "#882255"),
+    "discounted": Rung("discounted G", "reinforce", ["--advantage", "discounted", *PLAIN], "#AA4499"),
+    "constant": Rung("G − constant", "reinforce", ["--advantage", "constant", *PLAIN], "#88CCEE"),
+    "running": Rung("G − running mean", "reinforce", ["--advantage", "running", *PLAIN], "#44AA99"),
+    "value": Rung("G − V(s)", "reinforce", ["--advantage", "value", *PLAIN], "#332288"),
+    "a2c_td1": Rung("A2C, one-step TD", "a2c", ["--critic", "td", "--gae-lambda", "0", *PLAIN], "#E69F00"),
+    "a2c_gae": Rung("A2C, GAE", "a2c", ["--critic", "mc", "--gae-lambda", "0.95", *PLAIN], "#D55E00"),
     "ppo": Rung("PPO", "ppo", [], "#117733"),
     "vtrace": Rung("V-trace", "impala", [], "#000000"),
 }
