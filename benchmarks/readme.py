@@ -164,7 +164,7 @@ def cpu_hour(result: dict[str, Any]) -> list[str]:
 
 def mixture(result: dict[str, Any]) -> list[str]:
     """Modes found."""
-    f, protocol, seeds = result["figures"], result["protocol"], len(result["seeds"])
+    f, protocol = result["figures"], result["protocol"]
     methods = [name.removesuffix("_high_quality") for name in f if name.endswith("_high_quality")]
     names = {"r1": "R1: the preset", "pac2": "PacGAN, 2", "pac4": "PacGAN, 4", "wgan_gp": "WGAN-GP", "r3gan": "R3GAN"}
 
@@ -175,19 +175,20 @@ def mixture(result: dict[str, Any]) -> list[str]:
             for c, d in zip(cells, (".3g", ".1%", ".2g"), strict=True)
         ]
         return (
-            f"| {names.get(name, name.replace('_', ' '))} | {' | '.join(shown)} | {f[f'{name}_minutes']['mean']:.1f} |"
+            f"| {names.get(name, name.replace('_', ' '))} | {cells[0]['n']} | {' | '.join(shown)} "
+            f"| {f[f'{name}_minutes']['mean']:.1f} |"
         )
 
     return [
-        f"**{protocol['data']}**: {seeds} seeds, {protocol['evaluations']:,} gradient evaluations each, "
+        f"**{protocol['data']}**: {protocol['evaluations']:,} gradient evaluations each, "
         f"{protocol['samples']:,} samples of the last checkpoint; means over seeds with 95 % intervals; the same "
         "networks, optimisers and average for all. "
         "Published, with other networks and 400,000 rounds: "
         + ", ".join(f"{name.replace('_', ' ')} {told['value']}" for name, told in result["published"].items())
         + " (Lin et al. 2018).",
         "",
-        "| method | modes | high quality | reverse KL | minutes |",
-        "|---|---:|---:|---:|---:|",
+        "| method | seeds | modes | high quality | reverse KL | minutes |",
+        "|---|---:|---:|---:|---:|---:|",
         *(row(name) for name in methods),
     ]
 
