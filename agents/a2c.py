@@ -30,7 +30,7 @@ from sparring.agents.descent import RMSpropTF, Terms
 from sparring.agents.learner import Learner, Seen, assemble, seen
 from sparring.agents.networks import NetworkName
 from sparring.agents.policy import Remembered
-from sparring.agents.protocol import Experiment, Preset, Published, Schedule
+from sparring.agents.protocol import Experiment, Measured, Preset, Published, Schedule
 from sparring.envs.errors import BadInputError, check_ranges
 from sparring.envs.rollouts import Metrics, Rollout
 from sparring.envs.worlds import World
@@ -135,6 +135,7 @@ PRESETS = {
             normalise_rewards=True,
         ),
         speed=16_000,
+        own=Measured(500, 500, 500, "cartpole_seeds", "a2c_score"),
     ),
     "td1": Preset(
         "the lecture's actor-critic: A = r + γ V(s') − V(s), and V by TD",

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import Any, Literal
 
-from sparring.agents.protocol import Experiment, Preset, Published, Schedule
+from sparring.agents.protocol import Experiment, Measured, Preset, Published, Schedule
 from sparring.envs.errors import BadInputError, check_ranges
 from sparring.envs.worlds import World
 
@@ -83,6 +83,7 @@ PRESETS = {
             entropy_weight=0.0,
         ),
         speed=9_000,
+        own=Measured(500, 500, 500, "cartpole_seeds", "sb3_a2c_score"),
     ),
 }
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import Literal
 
-from sparring.agents.protocol import Experiment, Preset, Published, Schedule
+from sparring.agents.protocol import Experiment, Measured, Preset, Published, Schedule
 from sparring.envs.errors import BadInputError, check_ranges
 from sparring.envs.worlds import World
 
@@ -96,6 +96,7 @@ PRESETS = {
             entropy_weight=0.0,
         ),
         speed=4_500,
+        own=Measured(500, 500, 500, "cartpole_seeds", "sb3_ppo_score"),
     ),
 }
 
