@@ -372,6 +372,7 @@ def climb(claim: str, o: Options) -> None:
         "rungs; gradient_squared_norm: of its mean, unbiased; gradient_noise: variance over the uncorrected squared "
         "norm, about the number of batches where all is noise; gradient_noise_share: 1 minus the squared norm of "
         "the mean over the mean squared norm. REINFORCE runs without standardised advantages, which would make "
-        "its rungs alike. reference_score: of the games that ended in the measured batches. See benchmarks/ladder.py.",
+        "its rungs alike; so does A2C. reference_score: of the games that ended in the measured batches. See "
+        "benchmarks/ladder.py.",
     )
     draw(done, o, figures, path)

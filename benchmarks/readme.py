@@ -133,7 +133,7 @@ def ladder(result: dict[str, Any]) -> list[str]:
         f"{protocol['games']} full games, last checkpoint; intervals are over seeds; a random policy scores "
         f"{f['random']:.0f}. The variance of the policy gradient is that of one policy and the same "
         f"{protocol['gradients']['batches']} batches for all rungs, noise is its share of a gradient's squared length. "
-        "REINFORCE runs without standardised advantages, which would make its rungs alike.",
+        "REINFORCE runs without standardised advantages, which would make its rungs alike; so does A2C.",
         "",
         "| rung | return | 95 % interval | gradient variance | noise |",
         "|---|---:|---:|---:|---:|",
@@ -535,7 +535,8 @@ def section() -> str:
         source = f"From `benchmarks/results/{claim}.json`: {told}."
         pictures = [*path.parent.glob(f"{claim}.png"), *sorted(path.parent.glob(f"{claim}_*.png"))]
         shown = [line for one in pictures for line in (f"![{one.stem}]({one.relative_to(ROOT)})", "")]
-        lines += [*write(result), "", *shown, source, ""]
+        remark = [result["remark"], ""] if "remark" in result else []  # by hand, of what the command does not tell
+        lines += [*write(result), "", *remark, *shown, source, ""]
     return "\n".join(lines)
 
 
