@@ -1,7 +1,8 @@
 """A run that is killed at random moments and resumed equals, bit for bit, the run that was left alone.
 
-All through the real command line; whoever is killed is a process of its own. One thread each: on shared cores the
-threads of small networks would wait for each other. What is shown and filmed after a run is left to test_cli.py.
+All through the real command line; whoever is killed is a process of its own, and waits for it after a share of the
+updates, since on a busy machine it could be done before the signal comes. One thread each: on shared cores the threads
+of small networks would wait for each other. What is shown and filmed after a run is left to test_cli.py.
 """
 
 import json
@@ -37,7 +38,21 @@ RUNS = {name: [*words, *TINY] for name, words in IN_WORLDS.items()} | {
     ],
 }
 CHILD = """
+import itertools, time
 from sparring.runners import cli, job, session
+
+def train(experiment, run, tracker, folder, stop, watch):
+    updates = itertools.count(1)
+
+    def stop_at_last():
+        done = next(updates)
+        while done >= {leash} and not stop():
+            time.sleep(0.01)
+        return stop()
+
+    return learn(experiment, run, tracker, folder, stop_at_last, watch)
+
+learn, session.train = session.train, train
 job.cores, session.show = lambda: 1, lambda *_: None
 cli.main()
 """
@@ -76,16 +91,18 @@ def whole(tmp_path_factory):
 
 
 class Child:
-    """A run in a process of its own: begun where there is no folder yet, else resumed."""
+    """A run in a process of its own: begun where there is no folder yet, else resumed. After `leash` updates it waits
+    for a signal.
+    """
 
-    def __init__(self, name, path):
+    def __init__(self, name, path, leash):
         self.path = path
         self.journal = path / "metrics.jsonl"
         self.known = self.journal.stat().st_ino if self.journal.exists() else None
         self.floor = RunFolder(path).update or 0
         begun = (path / "config.json").exists()
         words = ["resume", path, "--track", "off"] if begun else ["train", *RUNS[name], "--out", path]
-        command = [sys.executable, "-c", CHILD, *words]
+        command = [sys.executable, "-c", CHILD.format(leash=leash), *words]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
     def wait_until(self, happened):
@@ -154,23 +171,24 @@ def assert_same_run(path, other):
 def test_a_run_that_is_killed_at_random_and_resumed_equals_the_run_that_was_left_alone(tmp_path, whole, name, signals):
     dice = random.Random(name)
     path = tmp_path / name
+    updates = RunFolder(whole(name)).update
     reached = []
     for number in signals:
-        child = Child(name, path)
+        child = Child(name, path, leash=updates // (len(signals) + 1))
         child.wait_until(child.learned if reached else child.began)  # the first comes before anything is learned
         time.sleep(dice.uniform(0.0, 0.15 if reached else 0.05))
         code, _ = child.send(number)
         assert code == (130 if number == signal.SIGINT else -number)
         reached.append(RunFolder(path).update or 0)
     assert reached == sorted(reached)
-    assert 0 < reached[-1] < RunFolder(whole(name)).update, "the last one did not come in the middle"
+    assert 0 < reached[-1] < updates, "the last one did not come in the middle"
     assert sparring("resume", path, "--track", "off") == 0
     assert_same_run(path, whole(name))
 
 
 def test_ctrl_c_stops_cleanly_says_how_to_go_on_and_loses_nothing(tmp_path, whole):
     path = tmp_path / "ppo"
-    child = Child("ppo", path)
+    child = Child("ppo", path, leash=100)
     child.wait_until(child.learned)
     code, said = child.send(signal.SIGINT)
     assert code == 130
