@@ -267,7 +267,7 @@ class Gtp:
     player: Annotated[str, tyro.conf.Positional]
     """go5 (ours, of 5×5), a run that learned Go, or mcts:N"""
     sims: int | None = None
-    """simulations a move, where no clock decides; default: 200, or the N of mcts"""
+    """simulations a move, two or more, where no clock decides; default: 200, or the N of mcts"""
     seconds: float | None = None
     """seconds a move, instead"""
     board: int | None = None
@@ -282,7 +282,7 @@ class Gtp:
     def __post_init__(self) -> None:
         check_ranges(self, resign=(0, 1), seed=(0, inf))
         if self.sims is not None:
-            check_ranges(self, sims=(1, 2**20))
+            check_ranges(self, sims=(2, 2**20))
         if self.seconds is not None:
             check_ranges(self, seconds=(0.001, 1e6))
 

@@ -12,6 +12,7 @@ import pytest
 
 from sparring.agents.match import Searcher, by_playouts
 from sparring.agents.mcts import Searching
+from sparring.envs.errors import BadInputError
 from sparring.envs.go import sgf
 from sparring.envs.go.board import BLACK, WHITE, Board
 from sparring.envs.go.gtp import Program
@@ -292,6 +293,14 @@ def test_a_process_speaks_nothing_but_protocol_to_its_end(command):
     assert re.fullmatch(r"= \S+", answers[4])
     assert answers[-2:] == ["=", ""]
     assert b"Traceback" not in done.stderr
+
+
+def test_one_simulation_is_no_search():
+    from sparring.runners.options import Gtp
+
+    assert Gtp("mcts:20", sims=2).sims == 2
+    with pytest.raises(BadInputError, match="sims is 1; it must be between 2 and"):
+        Gtp("mcts:20", sims=1)
 
 
 def test_two_of_them_play_a_game_to_the_end(command):
