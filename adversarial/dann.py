@@ -514,7 +514,7 @@ def picture(config: Config, sheet: Sheet) -> Array:
     return probes.picture(sheet, shown, source.classes, f"{config.source} → {config.target}: {config.method}")
 
 
-DIGITS = Config(Schedule(steps=3_000, evaluate_every=20, samples=10_000))
+DIGITS = Config(Schedule(steps=6_000, evaluate_every=20, samples=10_000), normalisation="instance")
 MNIST = Config(Schedule(steps=8_600, save_every=40, evaluate_every=86, samples=10_000), "mnist", "mnistm")
 PRESETS = {
     "digits": Preset("digits that turn colourful, without a download", DIGITS),

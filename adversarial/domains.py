@@ -1,8 +1,8 @@
 """Domains: the same classes, seen otherwise. What domain adaptation learns from and is judged on.
 
-digits          scikit-learn's digits, 16×16, white on black                   ships in its wheel
-colour-digits   the same digits over its two sample photos, |photo − digit|,   made here, nothing is downloaded
-                each over eight places of them where they are learned from
+digits          scikit-learn's digits drawn anew, 16×16, white on black; those  ships in its wheel
+                to learn from 16 times, by an unsteady hand
+colour-digits   the same drawings over its two sample photos, |photo − digit|  made here, nothing is downloaded
 mnist           28×28                                                          from a folder
 mnistm          MNIST over photos, |photo − digit| in every colour             Ganin et al., JMLR 2016, section 5.2.3
 usps            16×16 digits of the US Postal Service, enlarged to 28×28       from a folder
@@ -24,7 +24,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import interpolate
+from torch.nn.functional import affine_grid, grid_sample, interpolate
 
 from sparring.adversarial import data
 from sparring.adversarial.data import Labelled
@@ -33,7 +33,9 @@ from sparring.envs.worlds import Array
 
 Name = Literal["digits", "colour-digits", "mnist", "mnistm", "usps"]
 SIDE = 28
-CROPS = 8  # behind each of the digits that are learned from
+CONTRAST = 4  # of strokes, which scikit-learn has in 17 greys, and a grey stroke is lost in a photo
+TIMES = 16  # that each of the digits to learn from is drawn, lest 1,200 of them be soon known by heart
+WOBBLE = (0.25, 0.15, 0.15, 0.15)  # by how much at most: turned, radians; sized; shifted to the right, down, half sides
 PATCHES = {  # sha256 of the files in mnistm/
     "patches_train_0.webp": "35065ac54db7299857d919954b09455ddde372fbadd12ada45a2e94ff77c4695",
     "patches_train_1.webp": "e61148d8fd765ac62a2df0990e916a56f5855d8e4bbbaa7191f76f6cfd13fa26",
@@ -118,37 +120,63 @@ def check_alike(source: Domain, target: Domain) -> None:
 # ---------------------------------------------------------------------------------------------- without a download
 
 
-def enlarged(images: Labelled) -> Labelled:
-    """Twice as large, in three channels."""
-    x = interpolate(images.x, scale_factor=2, mode="bilinear", align_corners=False)
-    return Labelled(x.expand(-1, 3, -1, -1).contiguous(), images.y)
+def drawn(images: Labelled, hand: Tensor) -> Labelled:
+    """Images [N, 1, 8, 8] in [0, 1] as if drawn twice as large: a stroke is white, what is none is black.
+
+    Args:
+        images: as scikit-learn has them.
+        hand: affine maps [N, 2, 3] from places in what is drawn to places in the images, both from −1 to 1.
+    """
+    side = 2 * images.x.shape[-1]
+    places = affine_grid(hand, [len(images.x), 1, side, side], align_corners=False)
+    x = grid_sample(images.x, places, mode="bicubic", align_corners=False)
+    return Labelled(((x - 0.5) * CONTRAST + 0.5).clamp(0, 1), images.y)
 
 
-def small_digits() -> tuple[Labelled, Labelled]:
-    """Scikit-learn's as they come, [N, 1, 8, 8] in [0, 1]: to learn from, and held out."""
+def steady(count: int) -> Tensor:
+    """Hands [count, 2, 3] that draw what they see."""
+    return torch.eye(2, 3).repeat(count, 1, 1)
+
+
+def unsteady(count: int, seed: int) -> Tensor:
+    """Hands [count, 2, 3] that turn what they see by up to 14°, size it by up to 15 %, and shift it by up to 7.5 %."""
+    dice = torch.Generator().manual_seed(seed)
+    turn, size, right, down = ((2 * torch.rand(count, 4, generator=dice) - 1) * torch.tensor(WOBBLE)).unbind(1)
+    cos, sin = (1 + size) * turn.cos(), (1 + size) * turn.sin()
+    return torch.stack([cos, -sin, right, sin, cos, down], 1).view(count, 2, 3)
+
+
+@functools.cache
+def large_digits() -> tuple[Labelled, Labelled]:
+    """Scikit-learn's digits [N, 1, 16, 16] in [0, 1]: to learn from, each drawn TIMES times, and held out."""
     known = data.digits()
     train, test = (Labelled((part.x + 1) / 2, part.y) for part in (known.train, known.held_out))
-    return train, test
+    train = Labelled(*(torch.cat([part] * TIMES) for part in train))
+    return drawn(train, unsteady(len(train.x), seed=0)), drawn(test, steady(len(test.x)))
+
+
+def in_colour(images: Labelled) -> Labelled:
+    """Grey images [N, 1, H, W] in three equal channels."""
+    return Labelled(images.x.expand(-1, 3, -1, -1), images.y)
 
 
 @functools.cache
 def digits() -> Domain:
-    """The digits in three equal channels, twice as large as they come."""
-    return Domain("digits", *map(enlarged, small_digits()))
+    """The digits in three equal channels."""
+    return Domain("digits", *map(in_colour, large_digits()))
 
 
 @functools.cache
 def colour_digits() -> Domain:
-    """The digits over crops of scikit-learn's photos, enlarged: left halves to learn from, right halves held out."""
+    """The digits over crops of scikit-learn's photos: left halves to learn from, right halves held out."""
     from sklearn.datasets import load_sample_images
 
     photos = [np.asarray(photo, np.float32) / 255 for photo in load_sample_images().images]
     halves = [photo.shape[1] // 2 for photo in photos]
     left = [photo[:, :half] for photo, half in zip(photos, halves, strict=True)]
     right = [photo[:, half:] for photo, half in zip(photos, halves, strict=True)]
-    train, test = small_digits()
-    often = Labelled(*(torch.cat([part] * CROPS) for part in train))
-    return Domain("colour-digits", enlarged(over(often, left, seed=0)), enlarged(over(test, right, seed=1)))
+    train, test = large_digits()
+    return Domain("colour-digits", over(train, left, seed=0), over(test, right, seed=1))
 
 
 def over(images: Labelled, photos: Sequence[Array], seed: int) -> Labelled:
@@ -174,12 +202,9 @@ def cropped(photos: Sequence[Array], count: int, side: int, seed: int) -> Array:
 @functools.cache
 def mnist(home: Path) -> Domain:
     """MNIST in three equal channels."""
-
-    def in_colour(images: Labelled) -> Labelled:
-        return Labelled(((images.x + 1) / 2).expand(-1, 3, -1, -1), images.y)
-
     known = data.idx(home / "mnist", data.MNIST_SHA256)
-    return Domain("mnist", in_colour(known.train), in_colour(known.held_out))
+    train, test = (in_colour(Labelled((part.x + 1) / 2, part.y)) for part in (known.train, known.held_out))
+    return Domain("mnist", train, test)
 
 
 @functools.cache

@@ -46,10 +46,41 @@ def test_a_domain_has_pixels_from_0_to_1_and_all_classes(name):
 def test_the_two_domains_show_the_same_digits():
     plain, colourful = (domains.load(name) for name in NAMES)
     assert torch.equal(plain.test.y, colourful.test.y)
-    assert torch.equal(plain.train.y.repeat(domains.CROPS), colourful.train.y)
+    assert torch.equal(plain.train.y, colourful.train.y)
+    assert len(plain.train.y) == domains.TIMES * len(data.digits().train.y)
     assert torch.equal(plain.test.x[:, 0], plain.test.x[:, 1])  # grey
     spread = colourful.test.x.std(1).mean()  # over colours
     assert spread > 0.05
+
+
+def test_digits_are_drawn_twice_as_large_in_black_and_white():
+    x = torch.zeros(3, 1, 8, 8)
+    x[0, ..., 4:] = 1
+    x[1], x[2] = 0.6, 0.3
+    edge, light, dark = domains.drawn(Labelled(x, torch.zeros(3)), domains.steady(3)).x[:, 0]
+    assert edge[4:12].tolist() == [[0] * 8 + [1] * 8] * 8
+    torch.testing.assert_close(light[4:12, 4:12], torch.full((8, 8), 0.9))  # 4 (0.6 − ½) + ½
+    assert not dark.any()
+
+
+def test_a_hand_draws_what_its_map_says():
+    x = torch.zeros(2, 1, 8, 8)
+    x[..., 0:4] = 1  # white on the left
+    mirrored = torch.tensor([[-1.0, 0, 0], [0, 1, 0]])
+    turned = torch.tensor([[0.0, -1, 0], [1, 0, 0]])  # a quarter: what is above is what was right
+    across, below = domains.drawn(Labelled(x, torch.zeros(2)), torch.stack([mirrored, turned])).x[:, 0]
+    assert across[4:12].tolist() == [[0] * 8 + [1] * 8] * 8
+    assert below[:, 4:12].tolist() == [[0] * 8] * 8 + [[1] * 8] * 8
+
+
+def test_an_unsteady_hand_stays_within_its_wobble_and_draws_alike_from_one_seed():
+    hands = domains.unsteady(1_000, seed=3)
+    assert torch.equal(hands, domains.unsteady(1_000, seed=3))
+    assert not torch.equal(hands, domains.unsteady(1_000, seed=4))
+    turn, size = torch.atan2(hands[:, 1, 0], hands[:, 0, 0]), hands[:, :2, :2].det().sqrt()
+    assert 0.24 < turn.abs().max() <= 0.25
+    assert 0.14 < (size - 1).abs().max() <= 0.15 + 1e-6
+    assert 0.14 < hands[:, :, 2].abs().max() <= 0.15
 
 
 def test_no_part_of_a_photo_stands_behind_images_of_both_parts(monkeypatch):
