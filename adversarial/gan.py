@@ -372,6 +372,7 @@ PRESETS = {
         replace(RING, schedule=Schedule(steps=20_000, evaluate_every=40), data="grid25"),
         speed=130,
         published=Published("24.8 ± 0.2", PACGAN + "PacGAN4, modes"),
+        own=Measured(25, 25, 25, "grid25", "r1_modes"),
     ),
     "lecture-collapse": Preset(
         "fails on purpose: all samples sit on one mode, then on another; the instruments say why",

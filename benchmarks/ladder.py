@@ -295,6 +295,7 @@ def draw(done: Mapping[str, Sweep], o: Options, figures: dict[str, Any], path: P
     left = curves(figure, grid[0, 0], "REINFORCE: what an action is credited with", first, done, o, figures)
     right = curves(figure, grid[0, 1], "With a critic", second, done, o, figures)
     right.sharey(left)
+    left.autoscale(axis="y")  # to both
     labels, colours = [rung.label for rung in RUNGS.values()], [rung.colour for rung in RUNGS.values()]
     returns = pictures.axes_of(
         figure, grid[1, 0], title="Final evaluation", xlabel=f"mean score of {o.games} full games"
@@ -325,6 +326,7 @@ def curves(
         pictures.curves(axes, runs, color=RUNGS[name].colour, label=RUNGS[name].label)
     axes.axhline(figures["random"], ls="--", lw=1, color=pictures.GREY, label="random policy")
     axes.xaxis.set_major_formatter("{x:,.0f}")
+    axes.locator_params(axis="x", nbins=5)
     axes.legend(frameon=False, fontsize=9, loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=4)
     return axes
 

@@ -69,6 +69,12 @@ def over_seeds(figure: dict[str, Any], digits: str = ".0f") -> str:
     return f"{figure['mean']:{digits}} | {bounds}"
 
 
+def seeds_of(result: dict[str, Any]) -> str:
+    """How many."""
+    count = len(result["seeds"])
+    return f"{count} seed{'s' if count > 1 else ''}"
+
+
 def cartpole(result: dict[str, Any]) -> list[str]:
     """Ten seeds, and the time they take beside SB3."""
     f, protocol = result["figures"], result["protocol"]
@@ -138,7 +144,30 @@ def ladder(result: dict[str, Any]) -> list[str]:
         "| rung | return | 95 % interval | gradient variance | noise |",
         "|---|---:|---:|---:|---:|",
         *(row(name) for name in names),
+        "",
+        lesson(f, names),
     ]
+
+
+def lesson(f: dict[str, Any], names: list[str]) -> str:
+    """What a ladder teaches, in its own figures."""
+
+    def fold(before: str, after: str) -> str:
+        ratio = f[f"gradient_variance_{before}"]["mean"] / f[f"gradient_variance_{after}"]["mean"]
+        return f"{ratio:,.{1 if ratio < 10 else 0}f}"
+
+    above = [name for name in names if f[f"return_{name}"]["low"] > f["random"]]
+    immediate, noise = f["return_immediate"]["mean"], f["gradient_noise_share_immediate"]["mean"]
+    return (
+        f"What it teaches: variance falls {fold('episode', 'to_go')}-fold where an action is no longer credited with "
+        f"what came before it, {fold('to_go', 'discounted')}-fold with a discount, {fold('discounted', 'constant')}-"
+        f"fold with a constant baseline; with V instead of any baseline it is {fold('discounted', 'value')} times "
+        f"smaller than without, and GAE's {fold('value', 'a2c_gae')} times smaller than that. A small variance is no "
+        f"merit in itself: that of immediate rewards is {fold('episode', 'immediate')} times smaller than whole "
+        f"episodes' since the gradient is small, {noise:.1%} noise, and they end at {immediate:.0f}. "
+        f"{len(above)} of {len(names)} rungs have intervals above the random "
+        f"policy's mean: {', '.join(name.replace('_', ' ') for name in above)}."
+    )
 
 
 def cpu_hour(result: dict[str, Any]) -> list[str]:
@@ -229,7 +258,7 @@ def shootout(result: dict[str, Any]) -> list[str]:
         return f"{figure['mean']:{'.1%' if kind == 'share' else '.2f' if kind == 'FID' else '.2g'}}"
 
     return [
-        f"**Nine dynamics at equal gradient evaluations**, {len(result['seeds'])} seeds: distance to rest over that at "
+        f"**Nine dynamics at equal gradient evaluations**, {seeds_of(result)}: distance to rest over that at "
         f"the start after {protocol['budget']['bilinear']} evaluations of the small games, high-quality share on the "
         f"ring and FID on the digits after {protocol['budget']['ring8']:,} "
         f"(30 Gaussians: {f['digits_fid_of_30_gaussians']:.2f}).",
