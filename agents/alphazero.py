@@ -195,7 +195,7 @@ class AlphaZero:
 
 
 GO5 = Config(
-    Schedule(steps=40_000, save_every=10, evaluate_every=20),
+    Schedule(steps=16_000, save_every=10, evaluate_every=20),
     board=5,
     komi=24.5,
     search=Searching("gumbel", 32, considered=8),
@@ -210,7 +210,7 @@ GO9 = replace(
     search=Searching("gumbel", 32),
 )
 PRESETS = {
-    "go5-cpu": Preset("the whole board of 5×5, in half an hour on two cores", GO5),
+    "go5-cpu": Preset("the whole board of 5×5, in under half an hour on two cores", GO5),
     "go7-cpu": Preset(
         "7×7 in two hours on two cores",
         replace(GO5, schedule=Schedule(steps=60_000, save_every=10, evaluate_every=20), board=7, komi=9.0, blocks=4),
