@@ -74,7 +74,8 @@ def test_its_ngrams_are_the_published_bars_of_oracle_50():
 
 @needs_authors
 def test_the_authors_oracle_has_its_floor_and_its_bars():
-    """reference: 5.750; unigram 10.300 / 7.835, bigram d = ½ 8.988 / 7.906, plain 8.261, by position 10.146."""
+    """reference: 5.750; unigram 10.300 / 7.835, bigram d = ½ 8.988 / 7.906, d = 0.9 9.452 / 7.608, plain 8.261, by
+    position 10.146."""
     oracle = oracles.authors(FOLDER)
     whole = oracles.sentences(oracle, 10_500, 20, dice(2)).numpy()
     train, test, random = whole[:10_000], whole[10_000:], np.random.default_rng(0)
@@ -83,10 +84,11 @@ def test_the_authors_oracle_has_its_floor_and_its_bars():
         return oracles.nats(oracle, torch.from_numpy(sentences)).mean().item()
 
     assert thought_of(test) == pytest.approx(5.750, abs=0.08)
-    unigram, bigram = NGrams(train, 5000, 1), NGrams(train, 5000, 2, 0.5)
-    assert (unigram.nll(test), bigram.nll(test)) == pytest.approx((7.835, 7.906), abs=0.06)
+    unigram, bigram, smooth = NGrams(train, 5000, 1), NGrams(train, 5000, 2, 0.5), NGrams(train, 5000, 2, 0.9)
+    assert (unigram.nll(test), bigram.nll(test), smooth.nll(test)) == pytest.approx((7.835, 7.906, 7.608), abs=0.06)
     assert thought_of(unigram.write(500, 20, random)) == pytest.approx(10.300, abs=0.1)
     assert thought_of(bigram.write(500, 20, random)) == pytest.approx(8.988, abs=0.12)
+    assert thought_of(smooth.write(2_000, 20, random)) == pytest.approx(9.452, abs=0.1)  # of other training sentences
     assert thought_of(NGrams(train, 5000, 2, 0.0).write(500, 20, random)) == pytest.approx(8.261, abs=0.12)
     assert thought_of(ngrams.by_position(train, 500, random)) == pytest.approx(10.146, abs=0.1)
     assert thought_of(ngrams.replayed(train, 500, random)) == pytest.approx(5.745, abs=0.08)
