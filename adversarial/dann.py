@@ -50,6 +50,7 @@ from sparring.adversarial.domains import Domain
 from sparring.adversarial.game import Game
 from sparring.adversarial.play import Play, Schedule, Table
 from sparring.adversarial.sheets import Sheet
+from sparring.agents import networks
 from sparring.agents.protocol import Evaluation, Experiment, Judge, Preset, Published, Watch, unwatched
 from sparring.envs.errors import BadInputError, check_ranges
 from sparring.envs.worlds import Array
@@ -102,6 +103,8 @@ class Config:
     """k of transfer: layers that keep, in the second half, what they learned from the source in the first"""
     frozen: bool = False
     """let those layers learn no more"""
+    precision: networks.Precision = "auto"
+    """of learning's arithmetic; auto takes bf16 where the hardware has it. Evaluations are fp32"""
 
     def __post_init__(self) -> None:
         check_ranges(self, batch=(2, inf), weight=(0, inf), learning_rate=(0, inf))
@@ -373,6 +376,7 @@ def experiment(config: Config, *, seed: int, device: str) -> Experiment:
         rates=dict.fromkeys(game.players, falling_as(config.schedule.updates))
         if config.rate_rule == "inverse"
         else None,
+        precision=networks.settled(config.precision, device, images=True),
     )
     deal = dealer(config, source, target)
     table = Table(deal, rounds=config.schedule.rounds, batches=moves.batches, device=device)

@@ -19,6 +19,7 @@ from torch.optim.swa_utils import AveragedModel
 from sparring.adversarial.dynamics import Dynamics
 from sparring.adversarial.game import Game, Match
 from sparring.agents.descent import Terms
+from sparring.agents.networks import Precision
 from sparring.agents.policy import Dice
 from sparring.agents.protocol import Stateful
 from sparring.envs.errors import check_ranges
@@ -69,6 +70,7 @@ class Play(Generic[Batch]):
         *,
         rates: Mapping[str, Callable[[int], float]] | None = None,
         averages: Mapping[str, float] | None = None,
+        precision: Precision = "fp32",
     ) -> None:
         """Set the players at their board.
 
@@ -78,12 +80,14 @@ class Play(Generic[Batch]):
             optimisers: of every player.
             rates: by player, what its learning rate is multiplied by after so many updates; others' stay.
             averages: by player, the decay of a moving average of its weights, round by round; see `moving_average`.
+            precision: of the arithmetic of rounds; judges look in fp32.
 
         Raises:
             BadInputError: the dynamics cannot move this game.
         """
         self.game = game
         self.dynamics = dynamics
+        self.precision = precision
         self.match = Match(game, optimisers)
         dynamics.check(self.match)
         self.schedules = {
@@ -104,13 +108,19 @@ class Play(Generic[Batch]):
         terms = Terms(*(f"loss/{player}" for player in self.game.players))
         for batches in rounds:
             self.match.begin(batches[0])
-            self.dynamics.step(self.match, batches)
+            with self.precise():
+                self.dynamics.step(self.match, batches)
             terms.add(*(self.match.losses[player] for player in self.game.players))
             for player, average in self.averages.items():
                 average.update_parameters(self.game.players[player])
         for schedule in self.schedules.values():
             schedule.step()
         return {**terms.means(), "play/evaluations": self.match.evaluations}
+
+    def precise(self) -> torch.autocast:
+        """The context in which a round is computed; its weights move, so that none may be kept in bf16."""
+        device = next(self.game.parameters()).device.type
+        return torch.autocast(device, torch.bfloat16, enabled=self.precision == "bf16", cache_enabled=False)
 
     def parts(self) -> Mapping[str, Stateful]:
         """What must survive a crash."""

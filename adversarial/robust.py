@@ -44,6 +44,7 @@ from sparring.adversarial.domains import Domain
 from sparring.adversarial.game import Game, Point
 from sparring.adversarial.play import Play, Schedule, Table
 from sparring.adversarial.sheets import Sheet
+from sparring.agents import networks
 from sparring.agents.protocol import Evaluation, Experiment, Judge, Preset, Published, Watch, unwatched
 from sparring.envs.errors import check_ranges
 from sparring.envs.worlds import Array
@@ -86,6 +87,9 @@ class Config:
     """of the PGD that an evaluation attacks with"""
     restarts: int = 1
     """of it"""
+    precision: networks.Precision = "auto"
+    """of learning's arithmetic; auto takes bf16 where the hardware has it, but not for trades, whose KL is too small for
+    it. Evaluations are fp32"""
 
     def __post_init__(self) -> None:
         Ball(self.epsilon, self.norm)
@@ -238,7 +242,9 @@ def experiment(config: Config, *, seed: int, device: str) -> Experiment:
     moves: dynamics.Dynamics[Dealt] = dynamics.Alternating(config.turns, fresh=False)
     rates = {"model": there_and_back(config.schedule.updates)} if config.cyclic else {}
     table = Table(dealer(config, images.train), rounds=config.schedule.rounds, batches=1, device=device)
-    return Experiment(Play(game, moves, optimisers, rates=rates), table, judge(config, images, seed))
+    precision = networks.settled(config.precision, device, images=config.method != "trades")
+    play = Play(game, moves, optimisers, rates=rates, precision=precision)
+    return Experiment(play, table, judge(config, images, seed))
 
 
 # ---------------------------------------------------------------------------------------------- how it is judged

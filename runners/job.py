@@ -233,7 +233,7 @@ def settled(job: Job, experiment: Experiment) -> Job:
     modules = [part for part in experiment.algorithm.parts().values() if isinstance(part, torch.nn.Module)]
     weights = sum(weight.numel() for module in modules for weight in module.parameters())
     config, precision = job.config, getattr(experiment.algorithm, "precision", None)
-    if precision is not None:
+    if precision is not None and hasattr(config, "precision"):
         config = dataclasses.replace(config, precision=precision)
     return dataclasses.replace(job, config=config, threads=job.threads if weights > SMALL else 1)
 

@@ -604,19 +604,23 @@ def test_a_job_comes_back_from_its_folder(finished):
 
 
 @pytest.mark.parametrize(
-    ("preset", "asked", "settled"),
+    ("algorithm", "preset", "asked", "settled"),
     [
-        ("space-invaders", "auto", "bf16"),
-        ("space-invaders", "fp32", "fp32"),
-        ("cartpole", "auto", "fp32"),
-        ("cartpole", "bf16", "bf16"),
+        ("ppo", "space-invaders", "auto", "bf16"),
+        ("ppo", "space-invaders", "fp32", "fp32"),
+        ("ppo", "cartpole", "auto", "fp32"),
+        ("ppo", "cartpole", "bf16", "bf16"),
+        ("dann", "digits", "auto", "bf16"),
+        ("robust", "digits", "auto", "bf16"),
+        ("robust", "digits", "fp32", "fp32"),
+        ("robust", "mnist-trades", "auto", "fp32"),
     ],
 )
-def test_a_precision_is_settled_when_the_run_begins(monkeypatch, preset, asked, settled):
+def test_a_precision_is_settled_when_the_run_begins(monkeypatch, algorithm, preset, asked, settled):
     """So that its config.json says which, and a resume on other hardware stays with it or says that it cannot."""
     monkeypatch.setattr(networks, "has_bf16", lambda device: True)
-    asked_for = begin.parse_training("train", options.Train, "ppo", ["--preset", preset, "--precision", asked])
-    planned, _ = begin.planned("ppo", asked_for, Console(quiet=True), seed=0)
+    asked_for = begin.parse_training("train", options.Train, algorithm, ["--preset", preset, "--precision", asked])
+    planned, _ = begin.planned(algorithm, asked_for, Console(quiet=True), seed=0)
     assert planned.record()["config"]["precision"] == settled
     monkeypatch.setattr(networks, "has_bf16", lambda device: False)
     assert job.at_home(planned, "auto").config.precision == "fp32"

@@ -21,7 +21,7 @@ from sparring.runners import keepsakes, options
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-TINY = Config(Schedule(steps=20, rounds=5, samples=40), batch=8)
+TINY = Config(Schedule(steps=20, rounds=5, samples=40), batch=8, precision="fp32")
 UNLABELLED = ("dann", "cdan", "adda", "mmd", "coral", "source-only")
 
 

@@ -74,6 +74,32 @@ def test_an_average_follows_round_by_round():
     assert play.player("y") is play.game.players["y"]
 
 
+class Scales(Game):
+    """Both would have the product of their weights small."""
+
+    def __init__(self):
+        super().__init__({name: torch.nn.Linear(1, 1, bias=False) for name in "xy"})
+        for weight in self.parameters():
+            torch.nn.init.constant_(weight, 1 + 2**-10)  # 1, in the 8 bits of bf16
+
+    def loss(self, player, batch):
+        return self.players["y"](self.players["x"](batch)).sum()
+
+
+@pytest.mark.parametrize(
+    ("precision", "x", "y"),
+    [
+        ("bf16", 1 + 2**-10 - 0.5, 1 + 2**-10 - 0.5 * 0.5),
+        ("fp32", 1 + 2**-10 - 0.5 * (1 + 2**-10), 1 + 2**-10 - 0.25 * (1 + 2**-10)),
+    ],
+)
+def test_rounds_are_computed_in_the_precision_asked_for_on_weights_in_full(precision, x, y):
+    """y, who moves second, sees where x has gone: no rounded weight is kept from before."""
+    play = play_of(Scales(), precision=precision)
+    play.update([[torch.ones(1, 1)]])
+    assert [weight.item() for weight in play.game.parameters()] == [x, y]
+
+
 def test_a_loss_that_is_not_finite_is_named_with_its_round():
     play = play_of(Chase())
     with pytest.raises(DivergedError, match=r"loss/x became inf in gradient step 2 of 3"):
