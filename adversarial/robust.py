@@ -88,8 +88,8 @@ class Config:
     restarts: int = 1
     """of it"""
     precision: networks.Precision = "auto"
-    """of learning's arithmetic; auto takes bf16 where the hardware has it, but not for trades, whose KL is too small for
-    it. Evaluations are fp32"""
+    """of learning's arithmetic; auto takes bf16 where the hardware has it, but not for trades, whose KL is too small.
+    Evaluations are fp32"""
 
     def __post_init__(self) -> None:
         Ball(self.epsilon, self.norm)
