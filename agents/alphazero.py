@@ -97,7 +97,8 @@ class Config:
     """random playouts a move of the search that evaluations play against"""
 
     def __post_init__(self) -> None:
-        check_ranges(self, board=(2, 19), width=(2, 4096), blocks=(0, 200), learning_rate=(0, inf), batch=(1, inf))
+        check_ranges(self, board=(2, 19), komi=(-(self.board**2), self.board**2))
+        check_ranges(self, width=(2, 4096), blocks=(0, 200), learning_rate=(0, inf), batch=(1, inf))
         check_ranges(self, reuse=(0, inf), window=(1, inf), average=(0, 1), max_gradient_norm=(0, inf))
 
     @property

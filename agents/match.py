@@ -28,7 +28,7 @@ Guide = Callable[[Games], Evaluate]
 class Searcher:
     """A player that searches; what it found in one move it keeps for the next."""
 
-    def __init__(self, guide: Guide, searching: Searching, *, nodes: int = 0, rows: int = 1) -> None:
+    def __init__(self, guide: Guide, searching: Searching, *, nodes: int = 0, rows: int = 1, seed: int = 0) -> None:
         """Take a seat.
 
         Args:
@@ -36,11 +36,13 @@ class Searcher:
             searching: how.
             nodes: that its tree has room for; 0: four searches' worth.
             rows: leaves evaluated at once.
+            seed: of playouts.
         """
         self.guide = guide
         self.searching = searching
         self.nodes = nodes or 4 * searching.simulations
         self.rows = rows
+        self.seed = seed
         self.rules: Rules | None = None
         self.begun: tuple[Start, int] = (EMPTY_BOARD, 0)
 
@@ -64,7 +66,7 @@ class Searcher:
         """Come to where the board is, from where it was; anew, if that is no beginning of it."""
         if board.rules != self.rules:
             self.rules = board.rules
-            self.games = Games(board.rules, 1, self.rows)
+            self.games = Games(board.rules, 1, self.rows, self.seed)
             self.evaluate = self.guide(self.games)
             self.trees = Trees(1, self.games.actions, self.searching, nodes=self.nodes, rows=self.rows)
             self.moves: list[int] | None = None

@@ -96,7 +96,8 @@ class Config:
     """random playouts a move of the search that evaluations play against"""
 
     def __post_init__(self) -> None:
-        check_ranges(self, board=(2, 19), pool=(1, 1000), join_every=(1, inf), width=(2, 4096), blocks=(0, 200))
+        check_ranges(self, board=(2, 19), komi=(-(self.board**2), self.board**2))
+        check_ranges(self, pool=(1, 1000), join_every=(1, inf), width=(2, 4096), blocks=(0, 200))
         check_ranges(self, learning_rate=(0, inf), gamma=(0, 1), gae_lambda=(0, 1), epochs=(1, inf), clip=(0, inf))
         check_ranges(self, minibatches=(1, inf), value_weight=(0, inf), max_gradient_norm=(0, inf))
         if self.minibatches > self.meeting.horizon * self.meeting.boards:
@@ -254,7 +255,7 @@ PRESETS = {
         "9×9", replace(GO5, board=9, komi=7.0, blocks=4, meeting=replace(MEETING, horizon=128, opening=40))
     ),
     "alphago": Preset(
-        "9×9 as AlphaGo's policy network was trained: REINFORCE with a baseline, games to their end, always the past",
+        "9×9 as AlphaGo's policy network was trained: REINFORCE with a baseline, against the past",
         replace(
             GO5,
             board=9,

@@ -9,7 +9,8 @@ A node is a position, an edge an action there. Node 0 is the root. A simulation
 
 How an edge is selected (Q(a) = W(a) / N(a), the mean of what its visits brought; N = Σ N(a); P the prior):
 
-    uct        argmax Q(a) + c √(ln N / N(a)), each edge once first         Kocsis & Szepesvári, 2006
+    uct        argmax Q(a) + c √(ln N / N(a)), each edge once first, in an order that is the node's own, for a node
+               with few visits would else know but one side of the board     Kocsis & Szepesvári, 2006
     puct       argmax Q(a) + c P(a) √(1 + N) / (1 + N(a))                  Silver et al., Science 362 (2018)
                where an edge without visits has Q = V̄ − f √Σ P(visited), V̄ the mean of the node (first-play urgency, as
                in KataGo, Wu, arXiv 1902.10565); at a root with noise f is 0, and an edge with at least one visit has
@@ -106,21 +107,33 @@ def ways(rows: int, depth: int) -> Ways:
 
 
 @jitted
-def by_uct(prior, visits, total, c):
-    """The edge with the highest upper confidence bound; the first of those without a visit."""
-    whole = 0
+def scrambled(node, action):
+    """32 bits in which neighbours have nothing in common: the finaliser of MurmurHash3 (Appleby, 2011)."""
+    bits = np.uint32(node * np.uint32(0x9E3779B1) + action)
+    bits = np.uint32((bits ^ (bits >> np.uint32(16))) * np.uint32(0x85EBCA6B))
+    bits = np.uint32((bits ^ (bits >> np.uint32(13))) * np.uint32(0xC2B2AE35))
+    return np.uint32(bits ^ (bits >> np.uint32(16)))
+
+
+@jitted
+def by_uct(prior, visits, total, c, node):
+    """The edge with the highest upper confidence bound; of those without a visit the next in the node's order."""
+    whole, fresh, first = 0, -1, np.uint32(0)
     for a in range(len(prior)):
         whole += visits[a]
+        if visits[a] == 0 and prior[a] >= 0:
+            turn = scrambled(np.uint32(node), np.uint32(a))
+            if fresh < 0 or turn < first:
+                fresh, first = a, turn
+    if fresh >= 0:
+        return fresh
     log = np.log(np.float64(max(whole, 1)))
     best, most = -1, -np.inf
     for a in range(len(prior)):
-        if prior[a] < 0:
-            continue
-        if visits[a] == 0:
-            return a
-        score = (total[a] + c * np.sqrt(log * visits[a])) / visits[a]
-        if score > most:
-            best, most = a, score
+        if prior[a] >= 0:
+            score = (total[a] + c * np.sqrt(log * visits[a])) / visits[a]
+            if score > most:
+                best, most = a, score
     return best
 
 
@@ -256,7 +269,7 @@ def descend(slab, ways, row, rule, scores):
         if rule.kind == PUCT:
             action = by_puct(prior, visits, total, value, rule, node == 0 and slab.noisy[tree] != 0, scores)
         elif rule.kind == UCT:
-            action = by_uct(prior, visits, total, rule.c)
+            action = by_uct(prior, visits, total, rule.c, node)
         elif node == 0:
             at = min(slab.done[tree], slab.halving.shape[1] - 1)
             wanted = slab.halving[tree, at]

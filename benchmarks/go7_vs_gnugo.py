@@ -52,7 +52,7 @@ def told(run: Path, found: dict[str, Any]) -> dict[str, Any]:
         **{f"wins_as_{colour}": f"{won} of {count}" for colour, (won, count) in wins.items()},
         "draws": sum(one["winner"] == "nobody" for one in found["games"]),
         "reasons": {reason: sum(one["reason"] == reason for one in found["games"]) for reason in REASONS},
-        "training_minutes": round(sum(row["drawing"] + row["learning"] for row in spent) / 60, 1),
+        "training_minutes": round(sum(row.get("drawing", 0.0) + row.get("learning", 0.0) for row in spent) / 60, 1),
     }
 
 
@@ -73,9 +73,9 @@ def main() -> None:
         found = met(run, seed, options.games, options.sims, options.runs / f"arena-{seed}")
         figures[f"seed_{seed}"] = told(run, found)
     every = [figures[f"seed_{seed}"] for seed in options.seeds]
-    if len(every) == 1:
-        figures["win_rate"] = {"value": every[0]["win_rate"], "low": every[0]["low"], "high": every[0]["high"]}
-    else:
+    [first, *others] = every
+    figures["win_rate"] = {"mean": first["win_rate"], "low": first["low"], "high": first["high"], "n": 1}
+    if others:
         figures["win_rate"] = record.over_seeds([one["win_rate"] for one in every])
     record.write(
         "go7_vs_gnugo",

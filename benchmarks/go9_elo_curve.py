@@ -1,12 +1,13 @@
-"""9×9 on two cores: how strong does self-play become with time, beside players whose strength others know?
+"""9×9: how strong does self-play become with time, beside players whose strength others know?
 
-A run of preset `go9-cpu` trains for as long as `--minutes` says, and what it is every `--every` minutes of training is
+A run of `--preset` trains for as long as `--minutes` says, and what it is every `--every` minutes of training is
 kept as a champion. Then all of these meet the anchors in one pool: chance, GNU Go at several levels, and search with
 5,000 light playouts; and each meets its successor, so that the curve hangs together. Elo is Bradley and Terry's over
 all games, in points over GNU Go at level 10, which others measured at about 1,950 on CGOS.
 
 The training stops and goes on between two champions, as it would after Ctrl-C, so no moment of it is lost or repeated;
-minutes are those of drawing and learning. All of it lies in FOLDER; called again, it goes on.
+minutes are those of drawing and learning, as each champion had spent them. The games of the whole run, over which the
+learning rate falls, are `--steps`, as many as fit into the minutes. All of it lies in FOLDER; called again, it goes on.
 """
 
 from __future__ import annotations
@@ -30,10 +31,10 @@ from rich.progress import Progress
 
 from sparring.agents import elo
 from sparring.runners import arena, champion, players
+from sparring.runners.exits import INTERRUPTED
 from sparring.runners.folder import RunFolder
 from sparring.runners.players import Player
 
-PRESET = "go9-cpu"
 ANCHORS = ["random", "gnugo:1", "mcts:5000", "gnugo:10"]  # Elo is told over the last
 OPENING = 2
 POLL = 5.0  # s
@@ -46,26 +47,36 @@ def spent(run: Path) -> float:
     return sum(row.get("drawing", 0.0) + row.get("learning", 0.0) for row in rows) / 60
 
 
-def train_until(run: Path, minutes: float, seed: int) -> None:
-    """Begin the run, or go on with it, until it has trained so long; it stops itself after an update."""
-    begin = ["train", "alphazero", "--preset", PRESET, "--seed", str(seed), "--evaluate-every", "0", "--out", str(run)]
-    words = ["resume", str(run)] if run.exists() else begin
+def train_until(run: Path, minutes: float, begin: Sequence[str]) -> bool:
+    """Begin the run, or go on with it, until it has trained so long, and stops itself after an update; whether it is
+    complete.
+    """
+    words = ["resume", str(run)] if run.exists() else ["train", "alphazero", *begin, "--out", str(run)]
     process = subprocess.Popen([*SPARRING, *words, "--track", "off"], stdout=subprocess.DEVNULL)
     while process.poll() is None:
         sleep(POLL)
         if run.exists() and spent(run) >= minutes:
             process.send_signal(signal.SIGINT)
             process.wait()
+    if process.returncode not in (0, INTERRUPTED):
+        sys.exit(f"the training in {run} ended with exit code {process.returncode}")
+    return process.returncode == 0
 
 
-def champions(runs: Path, minutes: float, every: float, seed: int) -> list[Path]:
-    """What the run was every so many minutes; what is there already is not made again."""
-    kept = [runs / f"{number * every:05.0f}-minutes.pt" for number in range(1, int(minutes / every) + 1)]
-    for number, path in enumerate(kept, 1):
-        if not path.exists():
-            train_until(runs / "training", number * every, seed)
+def champions(runs: Path, minutes: float, every: float, begin: Sequence[str]) -> dict[Path, float]:
+    """What the run was every so many minutes, and how many it had spent; what is there already is not made again."""
+    kept: dict[Path, float] = {}
+    for number in range(1, int(minutes / every) + 1):
+        path = runs / f"{number * every:05.0f}-minutes.pt"
+        told = path.with_suffix(".json")
+        if not told.exists():
+            complete = train_until(runs / "training", number * every, begin)
             champion.save(champion.of_run(runs / "training"), path)
+            told.write_text(json.dumps({"minutes": spent(runs / "training"), "complete": complete}))
             print(f"{path.name}: {champion.load(path).origin}", flush=True)
+        kept[path] = json.loads(told.read_text())["minutes"]
+        if json.loads(told.read_text())["complete"]:
+            break
     return kept
 
 
@@ -114,11 +125,11 @@ def draw(minutes: list[float], ours: list[elo.Rating], anchors: dict[str, elo.Ra
         1,
         1,
         title=f"9×9 from nothing, {sims} simulations a move",
-        xlabel="minutes on two cores",
+        xlabel="minutes of training",
         ylabel="Elo",
     )
     axes.fill_between(minutes, [one.low for one in ours], [one.high for one in ours], color=pictures.BLUE, alpha=0.2)
-    axes.plot(minutes, [one.elo for one in ours], "o-", color=pictures.BLUE, label=PRESET)
+    axes.plot(minutes, [one.elo for one in ours], "o-", color=pictures.BLUE, label="sparring")
     for name, rating in anchors.items():
         axes.axhline(rating.elo, ls="--", lw=1, color=pictures.GREY)
         axes.annotate(name, (minutes[0], rating.elo), (0, 3), **pictures.BESIDE)
@@ -133,13 +144,17 @@ def main() -> None:
     parser.add_argument("--games", type=int, default=40, help="of every pair")
     parser.add_argument("--sims", type=int, default=200, help="simulations a move of our champions")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--preset", default="go9-cpu", help="go9-gpu, where there is a GPU")
+    parser.add_argument("--steps", type=int, help="games of the whole run; default: what fits, measured at its start")
     parser.add_argument("--runs", type=Path, default=Path("runs/go9_elo_curve"), help="folder of all of it")
     options = parser.parse_args()
     options.runs.mkdir(parents=True, exist_ok=True)
-    ours = champions(options.runs, options.minutes, options.every, options.seed)
+    length = ["--steps", str(options.steps)] if options.steps else ["--minutes", str(options.minutes)]
+    begin = ["--preset", options.preset, "--seed", str(options.seed), "--evaluate-every", "0", *length]
+    kept = champions(options.runs, options.minutes, options.every, begin)
+    ours, minutes = list(kept), [round(at, 1) for at in kept.values()]
     names, results = pool(ours, options.games, options.sims, options.seed, options.runs)
     ratings = dict(zip(names, elo.rate(results, len(names), anchor=len(names) - 1), strict=True))
-    minutes = [options.every * number for number in range(1, len(ours) + 1)]
     figures: dict[str, Any] = {
         "elo_by_minutes": {f"{at:g}": ratings[str(path)]._asdict() for at, path in zip(minutes, ours, strict=True)},
         "elo_of_anchors": {name: ratings[name]._asdict() for name in ANCHORS},
@@ -154,7 +169,7 @@ def main() -> None:
         "go9_elo_curve",
         figures=figures,
         protocol={
-            "job": ["sparring", "train", "alphazero", "--preset", PRESET],
+            "job": ["sparring", "train", "alphazero", *begin],
             "games": options.games,
             "simulations": options.sims,
             "opening": OPENING,

@@ -41,7 +41,7 @@ def main() -> None:
     record.write(
         "mcts5000_vs_gnugo",
         figures={
-            "win_rate": {"value": told["win_rate"], "low": told["low"], "high": told["high"]},
+            "win_rate": {"mean": told["win_rate"], "low": told["low"], "high": told["high"], "n": told["games"]},
             "reasons": {reason: sum(one["reason"] == reason for one in found["games"]) for reason in ("passes", "cap")},
             "failures": [one["told"] for one in found["games"] if "told" in one],
         },

@@ -2,7 +2,7 @@
 
 A game that is the same as one before it, move by move, tells nothing new and is dropped; another opening takes its
 place. Who resigns, plays what is illegal, dies, hangs or speaks no protocol has lost that game, with the reason beside
-it, and the match goes on.
+it, and the match goes on; such games are never dropped. However a match ends, what was played is on record.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def match(
     known: set[tuple[int, ...]] = set()
     duplicates, openings = 0, np.random.default_rng([2, seed])
     for played in games_of(first.opponent, second.opponent, rules, dice, openings, opening):
-        moves = (played.first, *played.board.moves)
+        moves = (played.first, *played.board.moves, *((len(known),) if played.reason in REASONS else ()))
         duplicates = duplicates + 1 if moves in known else 0
         if duplicates > MOST_DUPLICATES:
             raise BadInputError(
@@ -71,34 +71,46 @@ def tournament(
     out: Path,
     console: Console,
 ) -> dict[str, Any]:
-    """Every pair plays `games`; all of it lies in `out`: a game a file, and arena.json."""
+    """Every pair plays `games`; all of it lies in `out`: a game a file, and arena.json, even if it ends too soon.
+
+    Raises:
+        BadInputError: nothing can be written there, or two players repeat themselves.
+    """
     pairs = list(itertools.combinations(range(len(players)), 2))
     results: list[elo.Result] = []
     told: list[dict[str, Any]] = []
-    (out / "games").mkdir(parents=True)
+    asked = {"rules": dataclasses.asdict(rules), "opening": opening, "seed": seed}
+    try:
+        (out / "games").mkdir(parents=True)
+    except OSError as error:
+        raise BadInputError(f"{out} cannot be made ({error.strerror}); name another --out") from None
     with Progress(console=console, transient=True) as progress:
         task = progress.add_task("playing", total=games * len(pairs))
-        for number, (one, other) in enumerate(pairs):
-            dice = np.random.default_rng([1, seed, number])
-            for played in match(players[one], players[other], rules, games, dice, opening, seed):
-                results.append(elo.Result(one, other, played.points_of_first))
-                path = out / "games" / f"{len(results):04d}.sgf"
-                names = {played.first: players[one].name, 3 - played.first: players[other].name}
-                sgf.save(recorded(played, names), path)
-                told.append({"file": path.name, "black": names[BLACK], "white": names[WHITE], **ending(played)})
-                progress.advance(task)
-    ratings = elo.rate(results, len(players), anchor=len(players) - 1, seed=seed)
-    record = {
-        "players": [player.name for player in players],
-        "rules": dataclasses.asdict(rules),
-        "opening": opening,
-        "seed": seed,
-        "pairs": [summary(players, results, pair) for pair in pairs],
-        "elo": {player.name: rating._asdict() for player, rating in zip(players, ratings, strict=True)},
-        "games": told,
-    }
-    write_aside(out / "arena.json", (json.dumps(record, indent=2) + "\n").encode())
+        try:
+            for number, (one, other) in enumerate(pairs):
+                dice = np.random.default_rng([1, seed, number])
+                for played in match(players[one], players[other], rules, games, dice, opening, seed):
+                    results.append(elo.Result(one, other, played.points_of_first))
+                    path = out / "games" / f"{len(results):04d}.sgf"
+                    names = {played.first: players[one].name, 3 - played.first: players[other].name}
+                    sgf.save(recorded(played, names), path)
+                    told.append({"file": path.name, "black": names[BLACK], "white": names[WHITE], **ending(played)})
+                    progress.advance(task)
+        finally:
+            record = asked | record_of(players, results, seed) | {"games": told}
+            write_aside(out / "arena.json", (json.dumps(record, indent=2) + "\n").encode())
     return record
+
+
+def record_of(players: Sequence[Player], results: Sequence[elo.Result], seed: int) -> dict[str, Any]:
+    """Win rates of the pairs that have met, and everybody's strength."""
+    ratings = elo.rate(results, len(players), anchor=len(players) - 1, seed=seed)
+    met = dict.fromkeys((result.first, result.second) for result in results)
+    return {
+        "players": [player.name for player in players],
+        "pairs": [summary(players, results, pair) for pair in met],
+        "elo": {player.name: rating._asdict() for player, rating in zip(players, ratings, strict=True)},
+    }
 
 
 def ending(played: Played) -> dict[str, Any]:

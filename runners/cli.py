@@ -84,6 +84,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     except BrokenPipeError:  # whoever read our output, say `| head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains while it leaves
         sys.exit(UNHEARD)
+    except OSError as error:  # a full disk, a folder that nobody may write into
+        if error.strerror is None:
+            raise
+        place = f"{error.filename}: " if error.filename is not None else ""
+        Console(stderr=True).print(f"[red]sparring:[/] {escape(f'{place}{error.strerror}')}", highlight=False)
+        sys.exit(REFUSED)
 
 
 def dispatch(words: list[str], console: Console) -> int:
@@ -316,10 +322,12 @@ def play_command(words: list[str], console: Console) -> int:
     from sparring.envs.go.board import BLACK, WHITE
     from sparring.runners import arena, players
 
-    opponent = players.player(options.player, simulations=options.sims, seed=options.seed)
+    opponent = players.player(options.player, simulations=options.sims, seed=options.seed, rows=players.ROWS)
     try:
         rules = players.common_rules([opponent], options.board, options.komi)
         colour = BLACK if options.colour == "black" else WHITE
+        if options.out is not None:  # before there is a game to lose
+            options.out.parent.mkdir(parents=True, exist_ok=True)
         played = arena.play(opponent, rules, colour=colour, seed=options.seed, console=console, ask=console.input)
     except EOFError:
         played = None
@@ -345,7 +353,7 @@ def gtp_command(words: list[str], console: Console) -> int:
     from sparring.runners import players
     from sparring.runners.gtp import Server
 
-    player = players.player(options.player, simulations=options.sims or 200, seed=options.seed)
+    player = players.player(options.player, simulations=options.sims or 200, seed=options.seed, rows=players.ROWS)
     if not isinstance(player.opponent, Searcher):
         raise BadInputError(f"{options.player} is no player that searches; gtp takes go5, a run, or mcts:N")
     server = Server(

@@ -215,7 +215,7 @@ class Server(Talk):
             if report is not None and now > due:
                 report()
                 due = now + every
-            return seconds is not None and now - start > seconds
+            return self.cut_short.is_set() or (seconds is not None and now - start > seconds)
 
         self.player.think(board, self.dice, enough, stop)
         if clock is not None:
@@ -223,13 +223,14 @@ class Server(Talk):
         return board
 
     def chosen(self, colour: int, *, cleanup: bool = False) -> int | None:
-        """What to play after having thought; None gives up."""
+        """What to play after having thought; None gives up. Who cleans up takes dead stones before he passes."""
         trees = self.player.trees
         if not cleanup and (trees.value(0) + 1) / 2 < self.resign:
             return None
         ranking = trees.ranking(0)
-        if cleanup and len(ranking) > 1 and ranking[0] == self.game.rules.area and self.dead_stones(3 - colour):
-            return ranking[1]
+        if cleanup and ranking[0] == self.game.rules.area:
+            beside = {point for chain in self.dead_stones(3 - colour) for point in self.game.beside(chain)}
+            return next((move for move in ranking if move in beside), ranking[0])
         return ranking[0]
 
     def genmove(self, words: list[str], cleanup: bool = False) -> str:

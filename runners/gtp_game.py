@@ -176,16 +176,24 @@ class Told:
 
     def chains(self) -> Iterator[tuple[int, list[int]]]:
         """The colour and the stones of every chain."""
-        stones, (height, width) = self.board.stones(), self.size
+        stones = self.board.stones()
         left = {point for point in range(self.rules.area) if stones.flat[point]}
         while left:
             colour, chain = int(stones.flat[min(left)]), [min(left)]
             left.remove(chain[0])
             for point in chain:
-                row, column = divmod(point, width)
-                near = [point - width] * (row > 0) + [point + width] * (row < height - 1)
-                near += [point - 1] * (column > 0) + [point + 1] * (column < width - 1)
-                joined = [one for one in near if one in left and stones.flat[one] == colour]
+                joined = [one for one in self.near(point) if one in left and stones.flat[one] == colour]
                 left.difference_update(joined)
                 chain += joined
             yield colour, chain
+
+    def near(self, point: int) -> list[int]:
+        """The points above, below, left and right."""
+        (height, width), (row, column) = self.size, divmod(point, self.size[1])
+        upright = [point - width] * (row > 0) + [point + width] * (row < height - 1)
+        return upright + [point - 1] * (column > 0) + [point + 1] * (column < width - 1)
+
+    def beside(self, chain: list[int]) -> set[int]:
+        """A chain's liberties."""
+        stones = self.board.stones()
+        return {one for point in chain for one in self.near(point) if not stones.flat[one]}

@@ -19,6 +19,7 @@ from sparring.envs.errors import BadInputError
 from sparring.envs.go.board import BLACK, WHITE
 
 WHOLE = re.compile("[0-9]{1,9}")
+INTERRUPT = "# interrupt"  # as GoGui says it
 COLOURS = {"b": BLACK, "black": BLACK, "w": WHITE, "white": WHITE}
 
 
@@ -85,6 +86,7 @@ class Talk:
         }
         self.lines: queue.Queue[str | None] = queue.Queue()
         self.going = True
+        self.cut_short = threading.Event()  # what is being thought about
 
     def serve(self, source: Iterable[bytes], sink: TextIO) -> None:
         """Answer line after line until `quit` or the end of the input."""
@@ -100,6 +102,8 @@ class Talk:
         try:
             for line in source:
                 text = line.decode(errors="replace")
+                if text.strip() == INTERRUPT:
+                    self.cut_short.set()
                 self.lines.put(text)
                 if words_of(text)[1][:1] == ["quit"]:
                     return  # nobody waits for more, and a process must be able to end
@@ -114,6 +118,8 @@ class Talk:
     def answer(self, line: str) -> None:
         """One command; a comment or an empty line says nothing, and is answered by nothing."""
         number, words = words_of(line)
+        if line.strip() == INTERRUPT:
+            self.cut_short.clear()  # what it was meant for is over
         if not number and not words:
             return
         self.number_asked = number

@@ -21,7 +21,7 @@ from sparring.envs.errors import BadInputError, UnknownNameError, check_ranges
 from sparring.envs.worlds import module_of
 from sparring.runners.tracker import Mode
 
-PLACES = ("env", "data", "source", "target")  # the options that say where something is learned
+PLACES = ("env", "data", "source", "target", "board")  # the options that say where something is learned
 SCALES = {"k": 10**3, "M": 10**6, "G": 10**9}
 numbers = tyro.constructors.ConstructorRegistry()
 
@@ -306,6 +306,9 @@ class Play:
     out: Path | None = None
     """where the game goes (.sgf)"""
 
+    def __post_init__(self) -> None:
+        check_ranges(self, sims=(1, 2**20), seed=(0, inf))
+
 
 @dataclass(frozen=True)
 class Export:
@@ -348,10 +351,10 @@ def option(words: Sequence[str], name: str) -> str | None:
     return None
 
 
-def places_of(config: Any) -> dict[str, Any]:
+def places_of(config: Any) -> dict[str, str]:
     """Where a Config learns, by the option that says so."""
     world = world_of(config)
-    return {"env": world.env} if world else {field: getattr(config, field, None) for field in PLACES}
+    return {"env": world.env} if world else {field: str(getattr(config, field, None)) for field in PLACES}
 
 
 def chosen_preset(presets: dict[str, Any], words: Sequence[str]) -> str:
@@ -359,6 +362,9 @@ def chosen_preset(presets: dict[str, Any], words: Sequence[str]) -> str:
     (A pair of domains is named by `source` and `target`, or by one of them.)
 
     A world that no preset plays takes the first for one of its kind.
+
+    Raises:
+        BadInputError: no preset has that name, or none plays on that board and there is no komi.
     """
     name, env = option(words, "preset"), option(words, "env")
     asked = {field: place for field in PLACES if (place := option(words, field)) is not None}
@@ -367,6 +373,11 @@ def chosen_preset(presets: dict[str, Any], words: Sequence[str]) -> str:
     if name is not None or not asked:
         return name or next(iter(presets))
     same = [key for key, preset in presets.items() if asked.items() <= places_of(preset.config).items()]
+    if "board" in asked and not same and option(words, "komi") is None:
+        raise BadInputError(
+            f"no preset plays on {asked['board']} lines, so that none says what is fair: give --komi, too, or name the "
+            f"--preset to start from ({', '.join(presets)})"
+        )
     worlds = {key: world.env for key, preset in presets.items() if (world := world_of(preset.config))}
     kin = [key for key, own in worlds.items() if env and module_of(own) is module_of(env)]
     return [*same, *kin, next(iter(presets))][0]

@@ -26,13 +26,13 @@ from sparring.agents.mcts import Searching
 from sparring.envs.errors import BadInputError
 from sparring.envs.go.board import Board
 from sparring.envs.go.opponents import Engine, Opponent, at_random
-from sparring.envs.go.rules import Rules
+from sparring.envs.go.rules import Ko, Rules
 from sparring.envs.worlds import Array
 from sparring.runners import champion
 
 GNU_GO = "--mode gtp --chinese-rules --positional-superko --forbid-suicide --capture-all-dead --never-resign"
 KINDS = "go5, random, mcts:N, gnugo:LEVEL, gtp:COMMAND"
-PLAYING_NODES = 20_000
+PLAYING_NODES = 100_000  # of a player's tree; they take memory only once they are used
 TIMEOUT = 60.0  # s
 LONGEST = 6  # plies a point: nobody's game is cut while dead stones are still being taken
 ROWS = 8  # leaves that a network looks at together when it plays one game
@@ -44,7 +44,8 @@ class Player:
 
     name: str
     opponent: Opponent
-    rules: Rules | None = None  # what it was trained for; None: it plays anything
+    rules: Rules | None = None  # what it was trained for; None: it plays on any board
+    kind: tuple[Ko, bool] | None = None  # the ko rule, and whether suicide is allowed, that it insists on
     owners: Callable[[Board], Array] | None = None
     close: Callable[[], None] = lambda: None
 
@@ -61,7 +62,7 @@ def players(names: Sequence[str], *, simulations: int, seed: int = 0, timeout: f
     return [player(name, simulations=simulations, seed=seed, timeout=timeout) for name in names]
 
 
-def player(name: str, *, simulations: int, seed: int = 0, timeout: float = TIMEOUT) -> Player:
+def player(name: str, *, simulations: int, seed: int = 0, timeout: float = TIMEOUT, rows: int = 1) -> Player:
     """The player of that name.
 
     Args:
@@ -69,6 +70,7 @@ def player(name: str, *, simulations: int, seed: int = 0, timeout: float = TIMEO
         simulations: a move, for those that search with a network.
         seed: of its own dice.
         timeout: seconds that a program has for an answer.
+        rows: leaves that a network looks at together: with more it answers sooner, and not quite so well.
 
     Raises:
         BadInputError: there is none, its folder holds no AlphaZero, or a program does not start.
@@ -77,23 +79,29 @@ def player(name: str, *, simulations: int, seed: int = 0, timeout: float = TIMEO
     if kind == "gtp" and rest:
         return of_program(name, rest, timeout)
     if kind == "gnugo":
-        return of_program(
-            name, f"{shlex.quote(gnu_go())} {GNU_GO} --level {whole(rest, name) if rest else 10}", timeout
-        )
+        level = whole(rest, name) if rest else 10
+        command = f"{shlex.quote(gnu_go())} {GNU_GO} --level {level} --seed {seed + 1}"  # 0 is the time
+        return of_program(name, command, timeout, kind=("positional", False))
     if kind == "random" and not rest:
         return Player(name, at_random)
     if kind == "mcts" and rest:
-        return Player(name, Searcher(by_playouts, Searching("uct", whole(rest, name), c_puct=1.0)))
+        searching = Searching("uct", whole(rest, name), c_puct=1.0)
+        return Player(name, Searcher(by_playouts, searching, nodes=room(searching.simulations, simulations), seed=seed))
     if name == "go5" and not champion.SHIPPED.exists():
         raise BadInputError(
             "no champion of 5×5 ships with this version yet; make one with "
             "`sparring train alphazero --preset go5-cpu` and name its run"
         )
     if name == "go5":
-        return of_champion(name, champion.SHIPPED, simulations, seed)
+        return of_champion(name, champion.SHIPPED, simulations, seed, rows)
     if Path(name).exists():
-        return of_champion(name, Path(name), simulations, seed)
+        return of_champion(name, Path(name), simulations, seed, rows)
     raise BadInputError(f"no player is called {name!r}: it is no run or champion, and none of {KINDS}")
+
+
+def room(*simulations: int) -> int:
+    """Nodes of a tree that may be searched so often in a move, and is kept from move to move."""
+    return max(PLAYING_NODES, 4 * max(simulations))
 
 
 def whole(text: str, name: str) -> int:
@@ -115,13 +123,13 @@ def gnu_go() -> str:
     return found
 
 
-def of_program(name: str, command: str, timeout: float) -> Player:
+def of_program(name: str, command: str, timeout: float, kind: tuple[Ko, bool] | None = None) -> Player:
     """Another program."""
     engine = Engine(command, timeout=timeout)
-    return Player(name, engine, close=engine.close)
+    return Player(name, engine, kind=kind, close=engine.close)
 
 
-def of_champion(name: str, path: Path, simulations: int, seed: int) -> Player:
+def of_champion(name: str, path: Path, simulations: int, seed: int, rows: int) -> Player:
     """A network, which searches if it may look at more than one position; on one thread, for a game is small.
 
     Raises:
@@ -132,25 +140,27 @@ def of_champion(name: str, path: Path, simulations: int, seed: int) -> Player:
     rules, network = known.rules, known.network()
     mind = Mind(network, rules.height, rules.width, seed)
     if simulations == 1:
-        return Player(name, Instinct(network, greedy=True), rules, mind.owners)
+        return Player(name, Instinct(network, greedy=True), rules, owners=mind.owners)
     search = Searching("puct", simulations)
-    searcher = Searcher(mind.guide, search, nodes=max(PLAYING_NODES, 4 * simulations), rows=min(ROWS, simulations))
-    return Player(name, searcher, rules, mind.owners)
+    searcher = Searcher(mind.guide, search, nodes=room(simulations), rows=min(rows, simulations))
+    return Player(name, searcher, rules, owners=mind.owners)
 
 
 def common_rules(players: list[Player], board: int | None, komi: float | None) -> Rules:
     """What players can play together: the board that some were trained on, or the one asked for.
 
     Raises:
-        BadInputError: they were trained on different boards, or another is asked for.
+        BadInputError: they were trained on different boards or for different rules, or others are asked for.
     """
     trained = {one.name: one.rules for one in players if one.rules is not None}
-    kinds = {name: (rules.height, rules.ko) for name, rules in trained.items()}
-    if board is not None:
-        kinds["--board"] = (board, next((ko for _, ko in kinds.values()), "positional"))
-    if len({*kinds.values()}) > 1:
-        told = ", ".join(f"{name} plays {size}×{size} with {ko} ko" for name, (size, ko) in kinds.items())
-        raise BadInputError(f"no board fits all: {told}")
+    sizes = {name: rules.height for name, rules in trained.items()} | ({} if board is None else {"--board": board})
+    kinds = {name: (rules.ko, rules.suicide) for name, rules in trained.items()}
+    kinds |= {one.name: one.kind for one in players if one.kind is not None}
+    if len({*sizes.values()}) > 1 or len({*kinds.values()}) > 1:
+        told = {name: f"{size}×{size}" for name, size in sizes.items()}
+        for name, (ko, suicide) in kinds.items():
+            rule = f"{ko} ko and {'' if suicide else 'no '}suicide"
+            told[name] = f"{told[name]} with {rule}" if name in told else f"any board with {rule}"
+        raise BadInputError(f"no board fits all: {', '.join(f'{name} plays {what}' for name, what in told.items())}")
     rules = next(iter(trained.values()), Rules(board or 9, board or 9, "positional", komi=7.0))
-    komi = rules.komi if komi is None else komi
-    return dataclasses.replace(rules, suicide=False, cap=LONGEST * rules.area, komi=komi)
+    return dataclasses.replace(rules, cap=LONGEST * rules.area, komi=rules.komi if komi is None else komi)

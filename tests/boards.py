@@ -54,6 +54,13 @@ def positions():
     return sorted(found)
 
 
+def unlike():
+    """One position of all that are each other turned or mirrored."""
+    grids = [np.array(board).reshape(3, 3) for board in positions()]
+    turned = [[np.rot90(one, quarter) for one in (grid, grid.T) for quarter in range(4)] for grid in grids]
+    return sorted({min(tuple(map(int, one.ravel())) for one in alike) for alike in turned})
+
+
 @functools.cache
 def seen(board):
     """A leaf's fields."""

@@ -58,11 +58,11 @@ def program(tmp_path, way):
     return f"gtp:{shlex.join([sys.executable, str(path), way])}"
 
 
-def kept(path, size=3, width=8, blocks=1, seed=0):
+def kept(path, size=3, width=8, blocks=1, seed=0, **rules):
     """A champion that has learned nothing, in its file."""
     torch.manual_seed(seed)
-    weights = Network(width, blocks).state_dict()
-    champion.save(champion.Champion(Rules(size, size, komi=2.5), width, blocks, weights, "nothing, 0 updates"), path)
+    weights, rules = Network(width, blocks).state_dict(), Rules(size, size, komi=2.5, **rules)
+    champion.save(champion.Champion(rules, width, blocks, weights, "nothing, 0 updates"), path)
     return path
 
 
@@ -114,10 +114,30 @@ def test_the_same_seed_plays_the_same_games(tmp_path):
     assert one["games"] != three["games"]
 
 
-def test_players_that_repeat_themselves_are_told(tmp_path):
+def test_players_that_repeat_themselves_are_told_and_what_was_played_stays(tmp_path):
     passes = Player("passes", lambda board, dice: 9)
     with pytest.raises(BadInputError, match=r"passes and again have 2 different games from openings of 0 random moves"):
-        met(tmp_path, passes, Player("again", passes.opponent), opening=0)
+        met(tmp_path, Player("random", at_random), passes, Player("again", passes.opponent), opening=0)
+    record = json.loads((tmp_path / "arena" / "arena.json").read_text())
+    assert [(pair["first"], pair["second"], pair["games"]) for pair in record["pairs"]] == [
+        ("random", "passes", 4),
+        ("random", "again", 4),
+        ("passes", "again", 2),
+    ]
+    assert len(record["games"]) == len([*(tmp_path / "arena" / "games").iterdir()]) == 10
+
+
+def test_who_always_gives_up_at_once_does_not_end_a_match(tmp_path):
+    passes, quits = Player("passes", lambda board, dice: 9), Player("quits", lambda board, dice: None)
+    record, _ = met(tmp_path, passes, quits, games=60, opening=0)
+    assert [game["reason"] for game in record["games"]] == ["resigned"] * 60
+    assert record["pairs"][0]["win_rate"] == 1.0
+
+
+def test_where_games_cannot_go_is_told_before_any_is_played(tmp_path):
+    (tmp_path / "arena").write_text("a file")
+    with pytest.raises(BadInputError, match=r"arena cannot be made \(.*\); name another --out"):
+        met(tmp_path, Player("random", at_random), Player("nobody", None))
 
 
 @pytest.mark.parametrize(
@@ -158,6 +178,23 @@ def test_players_are_called_by_name(tmp_path):
     assert players.player("random", simulations=8).opponent is at_random
 
 
+def test_playouts_roll_dice_of_the_players_seed_and_trees_have_room_for_what_is_asked():
+    board = Board(Rules(5, 5))
+    asked = [players.player("mcts:30", simulations=8_000, seed=seed).opponent for seed in (0, 0, 1)]
+    for one in asked:
+        one.think(board, np.random.default_rng(0))
+    first, again, other = (one.trees.slab.total[0, 0].tolist() for one in asked)
+    assert first == again != other
+    asked[0].think(board, np.random.default_rng(0), 6_000)
+    assert asked[0].trees.slab.visits[0, 0].sum() == 6_030
+
+
+def test_arenas_look_at_one_leaf_at_a_time(tmp_path):
+    path = str(kept(tmp_path / "champion.pt"))
+    assert players.player(path, simulations=8).opponent.rows == 1
+    assert players.player(path, simulations=8, rows=players.ROWS).opponent.rows == 8
+
+
 @pytest.mark.parametrize(
     ("name", "why"),
     [
@@ -192,6 +229,19 @@ def test_boards_are_agreed_on(tmp_path):
         players.common_rules([three, four], None, None)
     with pytest.raises(BadInputError, match=r"three.pt plays 3×3 .* --board plays 5×5"):
         players.common_rules([three], 5, None)
+
+
+def test_rules_are_agreed_on(tmp_path):
+    usual = players.player(str(kept(tmp_path / "usual.pt")), simulations=4)
+    other = players.player(str(kept(tmp_path / "other.pt", suicide=True)), simulations=4)
+    insists = Player("program", at_random, kind=("positional", False))
+    assert players.common_rules([usual, insists], None, None).suicide is False
+    assert players.common_rules([other], None, None).suicide is True
+    with pytest.raises(BadInputError, match="program plays any board with positional ko and no suicide") as caught:
+        players.common_rules([other, insists], None, None)
+    assert "other.pt plays 3×3 with positional ko and suicide" in str(caught.value)
+    with pytest.raises(BadInputError, match="no board fits all"):
+        players.common_rules([usual, other], None, None)
 
 
 def test_gnu_go_sits_at_the_table(gnu_go, tmp_path):
@@ -239,8 +289,8 @@ def test_what_is_no_champion_is_named(tmp_path):
 def test_a_run_becomes_a_champion_that_plays_the_same(algorithm, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     few = {
-        "alphazero": "--preset go5-cpu --board 3 --draw 2 --slots 2 --simulations 4 --window 20 --batch 8",
-        "ppo-selfplay": "--preset go5-cpu --board 3 --boards 4 --horizon 16",
+        "alphazero": "--preset go5-cpu --board 3 --komi 2.5 --draw 2 --slots 2 --simulations 4 --window 20 --batch 8",
+        "ppo-selfplay": "--preset go5-cpu --board 3 --komi 2.5 --boards 4 --horizon 16",
     }[algorithm]
     sizes = "--width 8 --blocks 1 --anchor 2 --games 2 --evaluate-every 0 --track off --out run"
     steps = {"alphazero": "4", "ppo-selfplay": "128"}[algorithm]

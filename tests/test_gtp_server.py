@@ -6,6 +6,7 @@ import shlex
 import sys
 import threading
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -188,6 +189,15 @@ def test_handicap_stones_stand_where_gnu_go_puts_them(gnu_go):
             assert one.game.board.to_move == WHITE
 
 
+def test_stones_are_set_and_moves_are_played_in_a_row(talk):
+    assert talk("set_free_handicap c3 e5") == "=\n\n"
+    assert talk.server.game.board.stones()[[4, 2], [2, 4]].tolist() == [BLACK, BLACK]
+    assert talk("set_free_handicap d4 e4") == "? board not empty\n\n"
+    assert talk("gogui-play_sequence w d4 b d5 w a1") == "=\n\n"
+    assert talk.server.game.board.moves == [24, 17, 42]
+    assert talk("gogui-play_sequence b d4 w g7") == "? illegal move\n\n"
+
+
 def test_games_are_loaded_up_to_a_move(talk, tmp_path):
     path = tmp_path / "a game.sgf"
     sgf.save(Board(RULES, [24, 17, 10]).record(), path)
@@ -238,6 +248,34 @@ def test_a_clock_decides_how_long_it_thinks(talk):
     assert talk.server.clocks[BLACK].left == 30
 
 
+def test_who_cleans_up_takes_dead_stones_before_he_passes():
+    """White's A1 (42) is dead; of its liberties A2 (35) and B1 (43) the search likes B1 better, and a pass best."""
+    one = server(owners=lambda board: np.ones((7, 7)))
+    one.sink = io.StringIO()
+    for line in ("play w a1", "play b d4"):
+        one.answer(line)
+    one.think = lambda colour: None
+    one.player.trees = SimpleNamespace(ranking=lambda tree: [49, 3, *left], value=lambda tree: 0.0)
+    left, said = [43, 35], []
+    for command in ("genmove b", "kgs-genmove_cleanup b", "kgs-genmove_cleanup b", "kgs-genmove_cleanup b"):
+        one.sink = io.StringIO()
+        one.answer(command)
+        said.append(one.sink.getvalue().strip())
+        left = [point for point in (43, 35) if not one.game.board.stones().flat[point]]
+    assert said == ["= pass", "= B1", "= A2", "= pass"]  # at last they are gone
+
+
+def test_a_search_is_cut_short_by_gogui_and_the_next_is_not():
+    one = server(simulations=20_000)
+    lines = [b"genmove b\n", b"# interrupt\n", b"name\n"]
+    one.serve(iter(lines), sink := io.StringIO())
+    first, name, _ = sink.getvalue().split("\n\n")
+    assert re.fullmatch(r"= \S+", first)
+    assert name == "= ours"
+    assert one.player.trees.slab.visits[0, 0].sum() < 15_000
+    assert not one.cut_short.is_set()
+
+
 def test_seconds_a_move():
     one = server(seconds=0.3)
     one.sink = io.StringIO()
@@ -266,8 +304,9 @@ def test_an_analysis_goes_on_until_the_next_line(talk, command, form):
     assert talk.server.lines.get() == "name"
 
 
-def test_a_move_with_analysis_ends_with_the_move(talk):
-    told = talk("4 lz-genmove_analyze w 10")
+@pytest.mark.parametrize("command", ["lz-genmove_analyze", "kata-genmove_analyze", "genmove_analyze"])
+def test_a_move_with_analysis_ends_with_the_move(talk, command):
+    told = talk(f"4 {command} w 10")
     assert told.startswith("=4\ninfo move ")
     assert re.search(r"\nplay \S+\n\n$", told)
     assert talk.server.game.given[0][0] == WHITE

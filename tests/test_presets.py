@@ -1,5 +1,6 @@
 """What presets say of themselves: that it is what benchmarks measured, and that `sparring list presets` can be read."""
 
+import dataclasses
 import io
 import json
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 from rich.console import Console
 
 from sparring.agents.protocol import Measured, Preset, Published, Schedule
+from sparring.envs.errors import BadInputError
 from sparring.envs.worlds import World
 from sparring.runners import catalog, listing, options
 
@@ -114,3 +116,15 @@ def test_an_algorithm_that_plays_no_world_has_presets_all_the_same():
 )
 def test_a_command_line_starts_from_a_preset_whatever_it_says(words, chosen):
     assert options.chosen_preset(catalog.load("ppo").PRESETS, words) == chosen
+
+
+@pytest.mark.parametrize("algorithm", ["alphazero", "ppo-selfplay"])
+def test_a_board_chooses_its_preset_and_one_that_has_none_wants_a_komi(algorithm):
+    presets = catalog.load(algorithm).PRESETS
+    assert options.chosen_preset(presets, ["--board", "9"]) == "go9-cpu"
+    assert options.chosen_preset(presets, ["--board=5", "--komi", "3"]) == "go5-cpu"
+    assert options.chosen_preset(presets, ["--board", "6", "--komi", "4"]) == "go5-cpu"
+    with pytest.raises(BadInputError, match="no preset plays on 6 lines, so that none says what is fair: give --komi"):
+        options.chosen_preset(presets, ["--board", "6"])
+    with pytest.raises(BadInputError, match=r"komi is 24\.5; it must be between -9 and 9"):
+        dataclasses.replace(presets["go5-cpu"].config, board=3)
