@@ -523,6 +523,92 @@ def seqgan_speed(result: dict[str, Any]) -> list[str]:
     ]
 
 
+def search_speed(result: dict[str, Any]) -> list[str]:
+    """Trees, self-play, and OpenSpiel's search."""
+    f = result["figures"]
+    return [
+        f"**Search**: {f['simulations_per_s_9']:,} simulations a second on one core on 9×9 and "
+        f"{f['simulations_per_s_5']:,} on 5×5 (PUCT; Gumbel {f['simulations_per_s_9_gumbel']:,} and "
+        f"{f['simulations_per_s_5_gumbel']:,}), with a network that costs nothing. Self-play of `go5-cpu` plays "
+        f"{f['positions_per_s']:,} positions a second on two cores, of at most {f['bound_of_positions_per_s']:,} that "
+        f"the network alone would allow; {f['share_outside_network_5']:.0%} of the time is not the network's. That is "
+        f"{f['over_openspiel_alphazero']:.0f} times as many as the search of OpenSpiel's Python AlphaZero plays with "
+        "the same network and number of simulations, one thread each, in fp32.",
+    ]
+
+
+def whole_board(result: dict[str, Any]) -> list[str]:
+    """5×5 against GNU Go."""
+    f, protocol = result["figures"], result["protocol"]
+
+    def row(seed: int) -> str:
+        one = f[f"seed_{seed}"]
+        rate, raw = one["win_rate"], one["raw_policy_of_the_centre"]
+        return (
+            f"| {seed} | {rate['value']:.0%} | {rate['low']:.0%} – {rate['high']:.0%} | {one['centre_opening']:.0%} "
+            f"| {raw:.2f} | {one['different_games']} | {one['training_minutes']:.1f} |"
+        )
+
+    return [
+        f"**5×5 from nothing** (`{' '.join(protocol['job'][1:])}`): the last checkpoint as black against GNU Go level "
+        f"10, {protocol['games']} games a seed, {protocol['simulations']} simulations a move, komi {protocol['komi']}, "
+        "so that only the whole board wins; minutes of training on two cores.",
+        "",
+        "| seed | wins | 95 % interval | opens in the centre | raw policy of the centre | different games | minutes |",
+        "|---:|---:|---:|---:|---:|---:|---:|",
+        *(row(seed) for seed in result["seeds"]),
+    ]
+
+
+def seven(result: dict[str, Any]) -> list[str]:
+    """7×7 against GNU Go."""
+    f, protocol = result["figures"], result["protocol"]
+
+    def row(seed: int) -> str:
+        one = f[f"seed_{seed}"]
+        return (
+            f"| {seed} | {one['win_rate']:.1%} | {one['low']:.1%} – {one['high']:.1%} | {one['wins_as_black']} "
+            f"| {one['wins_as_white']} | {one['draws']} | {one['training_minutes']:.0f} |"
+        )
+
+    return [
+        f"**7×7 from nothing** (`{' '.join(protocol['job'][1:])}`): the last checkpoint against GNU Go level 10, "
+        f"{protocol['games']} different games from openings of {protocol['opening']} random moves, "
+        f"{protocol['simulations']} simulations a move, komi {protocol['komi']:g}; minutes of training on two cores.",
+        "",
+        "| seed | win rate | 95 % interval | as black | as white | draws | minutes |",
+        "|---:|---:|---:|---:|---:|---:|---:|",
+        *(row(seed) for seed in result["seeds"]),
+    ]
+
+
+def nine(result: dict[str, Any]) -> list[str]:
+    """9×9 over time."""
+    f, protocol = result["figures"], result["protocol"]
+
+    def rating(one: dict[str, float]) -> str:
+        return f"{one['elo']:+.0f} ({one['low']:+.0f} – {one['high']:+.0f})"
+
+    curve = " · ".join(f"{minutes} min {rating(one)}" for minutes, one in f["elo_by_minutes"].items())
+    anchors = " · ".join(f"`{name}` {rating(one)}" for name, one in f["elo_of_anchors"].items())
+    last = ", ".join(f"{share:.0%} against `{name}`" for name, share in f["last_against"].items())
+    return [
+        f"**9×9 from nothing** (`{' '.join(protocol['job'][1:])}`), Elo over GNU Go level 10 by minutes of training, "
+        f"{protocol['games']} games a pair, {protocol['simulations']} simulations a move: {curve}. The anchors: "
+        f"{anchors}. The last wins {last}.",
+    ]
+
+
+def playouts(result: dict[str, Any]) -> list[str]:
+    """Plain search against GNU Go."""
+    rate, published = result["figures"]["win_rate"], result["published"]["fotland_2009"]["value"]
+    return [
+        f"**9×9 without learning**: search with 5,000 light random playouts a move wins {rate['mean']:.1%} "
+        f"({rate['low']:.1%} – {rate['high']:.1%}) of {result['protocol']['games']} games against GNU Go level 10; "
+        f"others published {published:.0%}.",
+    ]
+
+
 SECTIONS: dict[str, Callable[[dict[str, Any]], list[str]]] = {
     "space_invaders_five_minutes": five_minutes,
     "space_invaders_throughput": throughput,
@@ -548,6 +634,11 @@ SECTIONS: dict[str, Callable[[dict[str, Any]], list[str]]] = {
     "seqgan_paper": seqgan_paper,
     "seqgan_speed": seqgan_speed,
     "go_speed": go_speed,
+    "search_speed": search_speed,
+    "mcts5000_vs_gnugo": playouts,
+    "go5_vs_gnugo": whole_board,
+    "go7_vs_gnugo": seven,
+    "go9_elo_curve": nine,
 }
 
 
