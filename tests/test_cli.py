@@ -243,6 +243,15 @@ gymnasium.register(CHORD, Chord)
         # both values
         ([*POLE, "--steps", "10k", "--minutes", "2"], ["--steps 10k and --minutes 2 both set the length; give one"]),
         ([*POLE, "--steps=10k", "--minutes=2"], ["--steps 10k and --minutes 2 both set the length; give one"]),
+        (
+            ["train", "seqgan", "--minutes", "5"],
+            ["--minutes 5: seqgan learns in phases", "use --steps, which is 320"],
+        ),
+        (
+            ["train", "seqgan", "--signal", "gumbel", "--credit=terminal"],
+            ["--credit changes nothing here, for signal is gumbel, and G learns from D's own gradient; leave it out"],
+        ),
+        (["sweep", "seqgan", "--temperature", "2"], ["--temperature changes nothing here", "signal is score-function"]),
         # nothing there
         (["train"], ["train what?", "for example: sparring train"]),
         (["sweep"], ["sweep what? for example: sparring sweep "]),
