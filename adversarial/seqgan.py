@@ -277,7 +277,7 @@ class SeqGAN:
     """G, D, and who teaches G."""
 
     def __init__(self, config: Config, corpus: Corpus, *, seed: int, device: str) -> None:
-        g_seed, d_seed, learner_seed, dice_seed = (int(n) for n in np.random.SeedSequence(seed).generate_state(4))
+        g_seed, learner_seed, dice_seed, d_seed = (int(n) for n in np.random.SeedSequence(seed).generate_state(4))
         c, self.config, self.corpus, self.clock = config, config, corpus, Clock(config)
         self.dice = Dice(dice_seed, device)
         self.model = model_of(c, corpus, g_seed).to(device)
