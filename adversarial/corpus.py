@@ -2,7 +2,8 @@
 
 oracle           an LSTM with random weights, drawn from a seed, and some of its sentences
 authors-oracle   that of Yu et al. (2017), read from a folder
-text             the lines of a UTF-8 file, by words or by characters; every tenth is held out
+text             the lines of a UTF-8 file, by words or by characters; every tenth is held out, of COCO's captions too,
+                 whose own second file is not read: its words are not all among those of the first
 copy, reverse    a source of random tokens, and the answer that repeats it, or turns it round
 
 Sentences are [N, S + T]: S tokens that are given, T that are written. In a text 0 stands after the last word, up to T;
@@ -34,13 +35,14 @@ from sparring.envs.tokens import ANSWERS, sources
 Name = Literal["oracle", "authors-oracle", "text", "copy", "reverse"]
 Level = Literal["words", "characters"]
 END = 0
+BOM = "\ufeff"  # with which some programs begin a file
 HELD_OUT_LINE = 10  # every so many lines of a text
 SEPARATE = {"words": " ", "characters": ""}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Corpus:
-    """Sentences to learn from and others that are held out."""
+    """Sentences to learn from and others that are held out; each corpus equals itself alone."""
 
     train: Tensor  # [N, S + T] int64
     test: Tensor  # [M, S + T]
@@ -73,9 +75,17 @@ class Corpus:
         over = (written == END).long().cumsum(1)
         return over - (written == END).long() == 0
 
+    @functools.cached_property
+    def checksum(self) -> int:
+        """Of a text: its words and all its sentences. What is drawn from a seed may differ by machine."""
+        crc = zlib.crc32("\n".join(self.words).encode())
+        for sentences in (self.train, self.test) if self.words else ():
+            crc = zlib.crc32(sentences.numpy().tobytes(), crc)
+        return crc
+
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint must find again."""
-        return {"vocabulary": self.vocabulary, "crc": zlib.crc32("\n".join(self.words).encode())}
+        return {"vocabulary": self.vocabulary, "crc": self.checksum}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Make sure that tokens mean what they meant.
@@ -171,17 +181,22 @@ def folder_of(data_dir: str, below: str) -> Path:
 
 @functools.cache
 def of_file(path: Path, level: Level, length: int) -> Corpus:
-    """The lines of a file.
+    """The lines of a file, each ended by a line feed, with a carriage return before it or without.
 
     Raises:
         BadInputError: it cannot be read, or as `of_lines`.
     """
     try:
-        return of_lines(path.read_text(encoding="utf-8").splitlines(), level, length, str(path))
+        text = path.read_bytes().decode("utf-8").removeprefix(BOM)
     except OSError as error:
-        raise BadInputError(f"there is no text at {path} ({error.strerror}); name a file with --text") from None
+        raise BadInputError(
+            f"there is no text at {path} ({error.strerror}); name a file with --text, the folder it lies in with "
+            f"--data-dir, or the one above a folder text/ with the variable {FOLDER}"
+        ) from None
     except UnicodeDecodeError as error:
         raise BadInputError(
             f"{path} is no UTF-8: byte {error.start:,} is {error.object[error.start]:#04x}; convert it first "
             "(iconv -t utf-8)"
         ) from None
+    lines = text.replace("\r\n", "\n").removesuffix("\n").split("\n") if text else []
+    return of_lines(lines, level, length, str(path))

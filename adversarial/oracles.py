@@ -15,9 +15,11 @@ sentence that the oracle likes, written again and again, has less than half of t
 from __future__ import annotations
 
 import functools
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -105,14 +107,14 @@ def authors(folder: Path) -> LanguageModel:
     """
     path = folder / AUTHORS
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             return of_weights({name: archive[name] for name in archive.files})
     except OSError as error:
         raise BadInputError(
             f"the authors' oracle is not at {path} ({error.strerror or error}); name its folder with --data-dir, the "
             "one above its folder seqgan_oracle/ with the variable SPARRING_DATA, or take --data oracle, a fresh one"
         ) from None
-    except (ValueError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, IndexError, EOFError, RuntimeError, BadZipFile, zlib.error) as error:
         raise BadInputError(f"{path} is no oracle, or it is damaged: {error}") from None
 
 

@@ -16,6 +16,7 @@ sentences (`real`) stand beside all of it.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import exp, log
@@ -42,7 +43,9 @@ COMPARED = 500  # sentences whose BLEU is told
 SMOOTHING = 0.1
 FIRST_BITS = 22  # of a key
 COLUMNS = 110  # of a picture
-BARS: dict[tuple[int, int], dict[str, float]] = {}  # by (identity of the corpus, sentences): they never change
+FONT = "DejaVu Sans Mono"
+LAST_RESORT = "Last Resort"  # the font that draws a box for everything
+BOX = "□"
 
 Tokens = Sequence[int]
 
@@ -77,7 +80,8 @@ def judge(algorithm: str, config: Any, corpus: Corpus, *, seed: int) -> Judge:
             places.numpy(),
             np.zeros(0, np.int64),
             at_places(writer.model, given, places).numpy(),
-            {name: weight.detach().cpu().numpy().copy() for name, weight in writer.model.state_dict().items()},
+            {name: weight.detach().cpu().numpy().copy() for name, weight in writer.model.named_parameters()},
+            corpus.checksum if corpus.words else 0,
         )
         protocol = {
             "name": config.data,
@@ -130,10 +134,9 @@ def quality(model: LanguageModel, corpus: Corpus, own: Tensor, watch: Watch = un
     if corpus.words:
         found |= overlap(readable(corpus, own), corpus)
     watch(2, 3)
-    key = (id(corpus), len(own))
-    BARS[key] = BARS.get(key) or bars(corpus, len(own))
+    found |= variety(own, corpus) | bars(corpus, len(own))
     watch(3, 3)
-    return found | variety(own, corpus) | BARS[key]
+    return found
 
 
 def against_oracle(model: LanguageModel, corpus: Corpus, own: Tensor, test: Tensor) -> dict[str, float]:
@@ -162,8 +165,9 @@ def answered(own: Tensor, test: Tensor, given: int) -> dict[str, float]:
     return {"answers_right": float(right.all(1).double().mean()), "tokens_right": float(right.double().mean())}
 
 
+@functools.cache
 def bars(corpus: Corpus, count: int) -> dict[str, float]:
-    """What counted models score, and real sentences."""
+    """What counted models score, and real sentences; it never changes."""
     random, train, test = np.random.default_rng(0), corpus.train.numpy(), corpus.test[:count].numpy()
     found: dict[str, float] = {"uniform_nll_test": log(corpus.vocabulary)}
     counts = corpus.counted(corpus.test[:count]).numpy()
@@ -192,7 +196,7 @@ def thought_of(oracle: LanguageModel, sentences: Array) -> float:
 
 def variety(sentences: Tensor, corpus: Corpus) -> dict[str, float]:
     """Duplicates, and what was copied."""
-    new = len(torch.unique(sentences, dim=0))
+    new = len(np.unique(np.hstack([sentences[:, : corpus.given].numpy(), closed(sentences, corpus, -2)]), axis=0))
     some = closed(sentences[:COMPARED], corpus, -2)
     runs = copied_runs(some, closed(corpus.train, corpus, -3))
     return {
@@ -290,7 +294,11 @@ def self_bleu(own: Sequence[Tokens], order: int) -> list[float]:
 def scored(
     sentence: Tokens, order: int, allowed: Callable[[tuple[int, ...]], int], lengths: Mapping[int, int]
 ) -> float:
-    """BLEU of a sentence, where each n-gram may stand so often, against sentences of these lengths."""
+    """BLEU of a sentence, where each n-gram may stand so often, against sentences of these lengths.
+
+    Where a sentence has fewer tokens than n, ε is its p_n. sacrebleu leaves such n out (`effective_order`) or gives 0,
+    and 0 to whoever has not a single token right, where ε counts here as well; else the two agree.
+    """
     if not sentence:
         return 0.0
     logs = []
@@ -307,15 +315,32 @@ def scored(
 
 
 def picture(lines: Sequence[str], title: str) -> Array:
-    """Lines as a picture [H, W, 3]; a character that the font lacks is □."""
+    """Lines as a picture [H, W, 3], in whatever fonts have their characters; what none has is □, as the title says."""
     from matplotlib.figure import Figure
-    from matplotlib.font_manager import findfont, get_font
 
     from sparring.adversarial.pictures import DPI, pixels
 
-    font = get_font(findfont("DejaVu Sans Mono"))
+    shown = [line[:COLUMNS] for line in lines]
+    asked = {ord(c) for line in (title, *shown) for c in line}
+    families, lacking = fonts(frozenset(asked))
+    drawable = [line.translate(dict.fromkeys(lacking, BOX)) for line in shown]
+    told = f"{title} · {BOX} is what no font here has" if lacking else title
     figure = Figure(figsize=(9, 0.2 * len(lines) + 0.5), dpi=DPI)
-    text = "\n".join([title, "", *(line[:COLUMNS] for line in lines)])
-    drawable = "".join(c if c == "\n" or font.get_char_index(ord(c)) else "□" for c in text)
-    figure.text(0.01, 0.99, drawable, family="DejaVu Sans Mono", size=9, va="top", parse_math=False)
+    text = "\n".join([told, "", *drawable])
+    figure.text(0.01, 0.99, text, family=families, size=9, va="top", parse_math=False)
     return pixels(figure)
+
+
+@functools.cache
+def fonts(characters: frozenset[int]) -> tuple[list[str], frozenset[int]]:
+    """FONT and whatever other installed fonts it takes to draw characters, and those that no font has."""
+    from matplotlib.font_manager import findfont, fontManager, get_font
+
+    families, lacking = [FONT], characters - set(get_font(findfont(FONT)).get_charmap())
+    others = {one.name: one.fname for one in fontManager.ttflist if not one.name.startswith(LAST_RESORT)}
+    for name in sorted(others) if lacking else ():
+        had = lacking & set(get_font(others[name]).get_charmap())
+        if had:
+            families.append(name)
+            lacking -= had
+    return families, lacking

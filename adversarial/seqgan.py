@@ -25,8 +25,12 @@ gradient penalty.                                                               
 A run has three phases, a round being an update: maximum likelihood (`mle_rounds`), D alone (`warm_rounds`), and then
 both: one batch of sentences for G, `teacher` batches of maximum likelihood between them, `d_turns` turns for D.
 
-What differs from the authors' code: their loss is a sum over tokens and ours a mean, which Adam does not see but for
-the clipping; real sentences are drawn with replacement.
+What differs from the authors' code (LantaoYu/SeqGAN), in the preset `paper` too: their loss of G is a sum over tokens
+and ours a mean, which Adam does not see but for the clipping. Real sentences are drawn with replacement; theirs pass
+once an epoch. torch's LSTM has two biases a gate, theirs one. D's weights begin as torch has them. D's batches are one
+half real, theirs are mixed by chance. One logit of D stands for their two, which step apart, and the sum of both kinds'
+mean losses for their mean over all; together they leave the weight of `d_l2` what it was. In their code π′ is π, since
+what updates it changes nothing that the graph reads; ours follows the paper.
 """
 
 from __future__ import annotations
@@ -57,6 +61,7 @@ from sparring.agents.descent import Descent, Terms
 from sparring.agents.learner import Learner
 from sparring.agents.policy import Dice, Remembered
 from sparring.agents.protocol import Experiment, Preset, Published, Stateful
+from sparring.envs.episodes import EpisodeError
 from sparring.envs.errors import BadInputError, check_ranges
 from sparring.envs.rollouts import Acts, Metrics, Report, Rollout, Rollouts
 from sparring.envs.tokens import BLANK, TASKS, Writing
@@ -112,7 +117,7 @@ class Config:
     sentences: int = 90_000
     """of an oracle, or of a task, to learn from"""
     held_out: int = 10_000
-    """of them, to judge by"""
+    """on top of them, to judge by"""
     data_seed: int = 0
     """what the oracle and its sentences follow from, whatever the run's own seed is"""
     embedding: int = 32
@@ -120,7 +125,7 @@ class Config:
     hidden: int = 64
     """of G's LSTM"""
     batch: int = 64
-    """sentences in a batch of G or D"""
+    """sentences in a batch of G"""
     mle_rounds: int = 100
     """rounds of maximum likelihood before anything else"""
     mle_batches: int = 100
@@ -142,9 +147,9 @@ class Config:
     agent: Agent = "reinforce"
     """who learns to write, with the score function"""
     baseline: Baseline = "value"
-    """b: nothing, the running mean of Q, or V(prefix)"""
+    """b: nothing, the running mean of Q, or V(prefix); under `standardise` the first two come to the same"""
     standardise: bool = True
-    """divide each batch's advantages by their deviation, after taking away their mean"""
+    """divide each batch's advantages by their deviation, after taking away their mean, and so any constant b"""
     rate: float = 3e-4
     """learning rate of G while playing, of Adam"""
     entropy_weight: float = 0.0
@@ -152,7 +157,7 @@ class Config:
     max_gradient_norm: float = 5.0
     """global norm to which G's gradients are clipped"""
     teacher: int = 0
-    """batches of maximum likelihood between G's"""
+    """batches of maximum likelihood between G's, at the same `rate`"""
     temperature: float = 1.0
     """τ of relaxed tokens"""
     d_size: Size = "small"
@@ -161,6 +166,8 @@ class Config:
     """turns of D in a round, each on fresh sentences"""
     d_sentences: int = 2_048
     """sentences of each kind in a turn"""
+    d_batch: int = 64
+    """of them, in a step of D"""
     d_epochs: int = 1
     """passes over them"""
     d_rate: float = 1e-3
@@ -175,7 +182,8 @@ class Config:
         check_ranges(self, batch=(1, inf), mle_rounds=(0, inf), mle_batches=(1, inf), warm_rounds=(0, inf))
         check_ranges(self, mle_rate=(0, inf), rate=(0, inf), d_rate=(0, inf), max_gradient_norm=(0, inf))
         check_ranges(self, keep=(0, 1), d_dropout=(0, 0.99), d_l2=(0, inf), temperature=(1e-3, inf), teacher=(0, inf))
-        check_ranges(self, d_turns=(0, inf), d_sentences=(1, inf), d_epochs=(1, inf), embedding=(1, inf))
+        check_ranges(self, d_turns=(0, inf), d_sentences=(1, inf), d_epochs=(1, inf), d_batch=(1, inf))
+        check_ranges(self, embedding=(1, inf), hidden=(1, inf), data_seed=(0, inf))
         if self.rollouts < 1:
             raise BadInputError(
                 f"rollouts is {self.rollouts}; a sentence is ended at least once: use --rollouts 1, or more, or "
@@ -187,6 +195,19 @@ class Config:
             raise BadInputError(f"baseline is {self.baseline}, and ppo has one of its own, V: use --baseline value")
         if not self.length and self.data != "text":
             raise BadInputError(f"length is 0, and {self.data} has no longest line; use --length 20")
+
+    @property
+    def phased(self) -> bool:
+        """Whether rounds cost differently from one phase to the next."""
+        return bool(self.mle_rounds or self.warm_rounds)
+
+    @property
+    def unused(self) -> dict[str, str]:
+        """Options without any effect here, and why."""
+        if self.signal == "score-function":
+            return {"temperature": "no token is relaxed: signal is score-function"}
+        why = f"signal is {self.signal}, and G learns from D's own gradient"
+        return dict.fromkeys(("credit", "rollouts", "keep", "agent", "baseline", "standardise", "entropy_weight"), why)
 
 
 def corpus_of(config: Config) -> Corpus:
@@ -256,14 +277,15 @@ class SeqGAN:
     """G, D, and who teaches G."""
 
     def __init__(self, config: Config, corpus: Corpus, *, seed: int, device: str) -> None:
-        weights_seed, learner_seed, dice_seed = (int(n) for n in np.random.SeedSequence(seed).generate_state(3))
+        g_seed, learner_seed, dice_seed, d_seed = (int(n) for n in np.random.SeedSequence(seed).generate_state(4))
         c, self.config, self.corpus, self.clock = config, config, corpus, Clock(config)
         self.dice = Dice(dice_seed, device)
-        self.model = model_of(c, corpus, weights_seed).to(device)
+        self.model = model_of(c, corpus, g_seed).to(device)
         self.older = copy.deepcopy(self.model).requires_grad_(False)  # π′
         self.pen, self.scout = Pen(self.model, self.dice.generator), Pen(self.older, self.dice.generator)
-        self.d = discriminator_of(c, corpus, weights_seed).to(device)
+        self.d = discriminator_of(c, corpus, d_seed).to(device)
         self.likelihood = descent(self.model, c.mle_rate, c.max_gradient_norm, c.mle_rounds if c.anneal_mle else None)
+        self.teaching = descent(self.model, c.rate, c.max_gradient_norm)
         self.d_descent = descent(self.d, c.d_rate, inf)
         self.learner: Learner[Any] = Learner(
             AGENTS[c.agent],
@@ -283,6 +305,7 @@ class SeqGAN:
             "clock": self.clock,
             **self.learner.parts(),
             "likelihood": self.likelihood,
+            "teaching": self.teaching,
             "older": self.older,
             "discriminator": self.d,
             "discriminator_descent": self.d_descent,
@@ -353,24 +376,24 @@ class SeqGAN:
         turns = torch.split(real[self.config.teacher * self.config.batch :], self.config.d_sentences)[: self.turns]
         if phase == "likelihood":
             self.likelihood.begin_update()
-            told: dict[str, float | list[float]] = dict(self.imitate(real))
+            told: dict[str, float | list[float]] = dict(self.imitate(real, self.likelihood))
         elif phase == "discriminator":
             told = dict(self.tell_apart(turns))
         else:
             told = dict(self.persuade(lesson.written))
             if self.config.teacher:
-                told |= self.imitate(real[: self.config.teacher * self.config.batch])
+                told |= self.imitate(real[: self.config.teacher * self.config.batch], self.teaching)
             told |= self.tell_apart(turns)
         self.grow_older(0.0 if phase == "likelihood" else self.config.keep)
         self.clock.rounds += 1
         return told
 
-    def imitate(self, real: Tensor) -> dict[str, float]:
+    def imitate(self, real: Tensor, descent: Descent) -> dict[str, float]:
         """Maximum likelihood: L = −mean log π(y_t | y_1…y_{t−1})."""
         terms = Terms("loss/likelihood")
         for batch in torch.split(real, self.config.batch):
             loss = -self.model.log_probs(batch, self.corpus.given).mean()
-            self.likelihood.step(loss)
+            descent.step(loss)
             terms.add(loss)
         return terms.means()
 
@@ -399,24 +422,30 @@ class SeqGAN:
         """Turns of D, each on real sentences [N, S + T] and as many that G writes for it."""
         terms = Terms("loss/discriminator", "believed/real", "believed/fake")
         for real in turns:
-            fake = self.model.write(self.sources(len(real)), self.uniform(len(real), self.corpus.length))
+            written = self.written(len(real))
             for _ in range(self.config.d_epochs):
                 order = torch.randperm(len(real), generator=self.dice.generator, device=real.device)
-                for rows in torch.split(order, self.config.batch):
-                    loss, r, f = self.d_loss(real[rows], fake[rows])
+                for rows in torch.split(order, self.config.d_batch):
+                    loss, r, f = self.d_loss(real[rows], None if written is None else written[rows])
                     self.d_descent.step(loss)
                     terms.add(loss, r.sigmoid().mean(), f.sigmoid().mean())
         return terms.means() if turns else {}
 
-    def d_loss(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """What D minimises, and its logits; relaxed sentences take the place of `fake` where G makes such."""
+    def written(self, count: int) -> Tensor | None:
+        """So many sentences of G for D to learn from; None where relaxed ones are made anew at every step."""
+        if self.config.signal != "score-function":
+            return None
+        return self.model.write(self.sources(count), self.uniform(count, self.corpus.length))
+
+    def d_loss(self, real: Tensor, written: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        """What D minimises on real sentences and on written or relaxed ones, and its logits of both."""
         c, generator = self.config, self.dice.generator
-        if c.signal != "score-function":
+        if written is None:
             with torch.no_grad():
                 fake = self.dream(len(real), self.relax)
             real = one_hot(real, self.corpus.vocabulary).to(fake)
-        elif c.credit == "per-step":
-            real, fake = self.cut(real, fake)
+        else:
+            real, fake = self.cut(real, written) if c.credit == "per-step" else (real, written)
         if c.signal == "soft-wgan":
             return self.critic_loss(real, fake)
         r, f = self.d(real, generator), self.d(fake, generator)
@@ -549,15 +578,42 @@ def experiment(config: Config, *, seed: int, device: str) -> Experiment:
 
 def remake(config: Config, sheet: Sheet) -> Array:
     """The sentences [N, S + T] of a sheet, made again from its places and weights."""
-    corpus = corpus_of(config)
-    model = model_of(config, corpus, seed=0)
-    model.load_state_dict(sheet.state_dict())
+    corpus, model = written_by(config, sheet)
     return sentences.rewritten(model, corpus, sheet)
+
+
+def written_by(config: Config, sheet: Sheet) -> tuple[Corpus, LanguageModel]:
+    """The corpus and the generator of a sheet, which holds the reader of its policy and of its value once.
+
+    Raises:
+        EpisodeError: the text was changed since.
+    """
+    corpus = learned_from(config, sheet)
+    model = model_of(config, corpus, seed=0)
+    once = sheet.state_dict()
+    again = {name.replace("policy_body.", "value_body."): weight for name, weight in once.items()}
+    model.load_state_dict(again | once)
+    return corpus, model
+
+
+def learned_from(config: Config, sheet: Sheet) -> Corpus:
+    """The corpus of a sheet.
+
+    Raises:
+        EpisodeError: it is a text that was changed since.
+    """
+    corpus = corpus_of(config)
+    if sheet.checksum and sheet.checksum != corpus.checksum:
+        raise EpisodeError(
+            f"the sheet was written when {config.text} had the checksum {sheet.checksum:08x}, and now it has "
+            f"{corpus.checksum:08x}: it was changed since; bring the old one back"
+        )
+    return corpus
 
 
 def words(config: Config, sheet: Sheet) -> list[str]:
     """The sentences of a sheet as people read them."""
-    corpus = corpus_of(config)
+    corpus = learned_from(config, sheet)
     return [corpus.said(sentence) for sentence in sheet.samples.tolist()]
 
 
@@ -566,11 +622,11 @@ def picture(config: Config, sheet: Sheet) -> Array:
     return sentences.picture(words(config, sheet), f"round {sheet.step:,}")
 
 
-ORACLE = Config(Schedule(steps=320, evaluate_every=10), "oracle")
+ORACLE = Config(Schedule(steps=320, evaluate_every=20), "oracle")
 PRESETS = {
     "oracle-50": Preset("an oracle of 50 tokens, where a CPU has headroom over n-grams", ORACLE),
     "paper": Preset(
-        "the authors' oracle and recipe to the letter; hours on a GPU, days without",
+        "the authors' oracle and recipe, but for what this module lists; hours on a GPU, days without",
         Config(
             Schedule(steps=370, evaluate_every=5, samples=10_000),
             "authors-oracle",
@@ -590,6 +646,7 @@ PRESETS = {
             d_size="paper",
             d_turns=5,
             d_sentences=10_000,
+            d_batch=32,  # and as many written: the authors' 64 are mixed
             d_epochs=3,
             d_rate=1e-4,
             d_dropout=0.25,

@@ -37,6 +37,7 @@ class Sheet:
     labels: Array  # [N] int64; [0] where there are none
     samples: Array  # [N, *shape], as they were made
     weights: Mapping[str, Array]  # of the whole game, by name
+    checksum: int = 0  # of the file without which samples mean nothing; 0 where there is none
 
     @property
     def label(self) -> str:
@@ -52,6 +53,7 @@ class Sheet:
             "step": self.step,
             "metrics": dict(self.metrics),
             "threads": self.threads,
+            "checksum": self.checksum,
         }
         weights = {f"{WEIGHTS}{name}": weight for name, weight in self.weights.items()}
         pack(path, header, {**{name: getattr(self, name) for name in ARRAYS}, **weights})
@@ -80,6 +82,7 @@ def load(path: Path) -> Sheet:
             arrays["labels"],
             arrays["samples"],
             weights,
+            header.get("checksum", 0),
         )
     except KeyError as error:
         raise EpisodeError(f"{path} is not a sheet of samples, or it is damaged: it has no {error}") from None

@@ -16,6 +16,8 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from sparring.envs.errors import BadInputError
+
 Size = Literal["small", "paper"]
 
 
@@ -38,7 +40,11 @@ SIZES: dict[Size, Filters] = {
 
 
 class Discriminator(nn.Module):
-    """Sentences [B, L], or relaxed ones [B, L, V] → logits [B]; filters wider than a sentence are left out."""
+    """Sentences [B, L], or relaxed ones [B, L, V] → logits [B]; filters wider than a sentence are left out.
+
+    Raises:
+        BadInputError: that leaves none.
+    """
 
     def __init__(self, vocabulary: int, length: int, size: Size, dropout: float) -> None:
         super().__init__()
@@ -46,6 +52,11 @@ class Discriminator(nn.Module):
         self.dropout = dropout
         self.embedding = nn.Embedding(vocabulary + 1, width)
         fitting = {wide: count for wide, count in counts.items() if wide <= length}
+        if not fitting:
+            raise BadInputError(
+                f"sentences have {length} token, and D's narrowest filter {min(counts)}: use --length {min(counts)} or "
+                "more, or --d-size paper, whose narrowest has 1"
+            )
         self.convolutions = nn.ModuleList(nn.Conv1d(width, count, wide) for wide, count in fitting.items())
         features = sum(fitting.values())
         self.gate = nn.Linear(features, features)

@@ -4,8 +4,10 @@ Three tokens from a vocabulary of three are 27 sentences, so ∇E[J] is known. E
 descent is its estimate; `_bias` is the length of (mean estimate − exact) over that of the exact gradient, with what
 chance alone would make of it beside (`_chance`), `_noise` the standard deviation of one sentence's estimate over that
 length, and `_cosine` the direction of the mean. J is σ(D) for the score function, −log(1 + e^−D) for relaxed tokens and
-D for probabilities, as these methods maximise it. Per-step credit with a D that was never told what to expect of
-prefixes answers another question, and its bias says how different; `_told` is the same with the expected worth.
+D for probabilities, as these methods maximise it. V of `terminal_value` is as good as its features allow, for at random
+it would say nothing of baselines: its head is fitted by least squares to E[J | prefix], every prefix weighted by its
+probability. Per-step credit with a D that was never told what to expect of prefixes answers another question, and its
+bias says how different; `_told` is the same with the expected worth.
 """
 
 from __future__ import annotations
@@ -108,16 +110,32 @@ def exact(algorithm: SeqGAN) -> Tensor:
 
 
 def expected(algorithm: SeqGAN) -> dict[tuple[int, ...], Tensor]:
-    """E[J | prefix] of every prefix, by enumeration."""
+    """E[J | prefix] of every prefix, the empty one too, by enumeration."""
     with torch.no_grad():
         share = algorithm.model.log_probs(EVERY).sum(1).exp()
     told = {}
-    for t in range(1, LENGTH + 1):
+    for t in range(LENGTH + 1):
         rows = torch.where(torch.arange(LENGTH) < t, EVERY, BLANK)
         for row in torch.unique(rows, dim=0):
             among = (rows == row).all(1)
             told[tuple(row.tolist())] = (share * worth(algorithm))[among].sum() / share[among].sum()
     return told
+
+
+@torch.no_grad()
+def fit_value(algorithm: SeqGAN) -> None:
+    """Set V's head to the least squares of E[J | prefix] in its features, prefixes weighted by their probability."""
+    share = algorithm.model.log_probs(EVERY).sum(1).exp().double()
+    known = expected(algorithm)
+    rows = torch.tensor([prefix for prefix in known if prefix[-1] == BLANK])
+    begins = ((rows[:, None] == BLANK) | (rows[:, None] == EVERY)).all(2)  # [prefixes, sentences]
+    weights = (begins * share).sum(1).sqrt()[:, None]
+    features = algorithm.model.reader(rows).double()
+    design = torch.cat([features, torch.ones(len(rows), 1, dtype=torch.float64)], 1)
+    targets = torch.stack([known[tuple(row)] for row in rows.tolist()]).double()[:, None]
+    fitted = torch.linalg.lstsq(weights * design, weights * targets).solution[:, 0]
+    algorithm.model.value_head.weight.copy_(fitted[None, :-1])
+    algorithm.model.value_head.bias.copy_(fitted[-1:])
 
 
 def estimates(algorithm: SeqGAN, draws: int) -> Tensor:
@@ -142,6 +160,8 @@ def measured(name: str, draws: int, seed: int) -> dict[str, float]:
     if "told" in name:
         known = expected(algorithm)
         algorithm.believed = lambda whole: torch.stack([known[tuple(row)] for row in whole.tolist()])  # type: ignore[method-assign]
+    if algorithm.config.baseline == "value":
+        fit_value(algorithm)
     if "older" in name:
         language.in_normal(algorithm.older, 1.0, torch.Generator().manual_seed(seed + 1_000))
     right, found = exact(algorithm), estimates(algorithm, draws)

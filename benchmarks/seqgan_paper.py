@@ -2,8 +2,10 @@
 
 The literal recipe (`--full`: the preset `paper`) takes days on two cores and is for a GPU. Without it every reduction
 is one of REDUCED and stands in the record. `mle` is the run where its pre-training ends, and where it was best in
-NLL_oracle (`mle_best`: the paper stops early, which this picks with hindsight); `seqgan` is its end. The price is what
-counts: the NLL_test that was paid for an NLL_oracle. Tuned maximum likelihood pays 7.78 at SeqGAN's 8.736.
+NLL_oracle (`mle_best`: the paper stops early, which this picks with hindsight); `seqgan` is its end, and `seqgan_best`
+its best round of play. The price is what counts: the NLL_test that was paid for an NLL_oracle. `…_price_at_8.736` is
+what `mle` and `seqgan` pay for the published 8.736, their logits times the α that it takes (see seqgan_temperature).
+Tuned maximum likelihood pays 7.78 there.
 
 The runs are a sweep in FOLDER, which goes on where it stopped. The oracle lies in seqgan_oracle/ below what
 the variable SPARRING_DATA names.
@@ -22,8 +24,13 @@ import record
 import sweeps
 from matplotlib.figure import Figure
 from mixtures import minutes_of
+from seqgan_temperature import SHARPNESS, prices, sharpened
 
+from sparring.adversarial import seqgan, sheets
+from sparring.adversarial.corpus import Corpus
+from sparring.adversarial.language import LanguageModel
 from sparring.runners.folder import EVALUATION, RunFolder
+from sparring.runners.job import Job
 
 REDUCED = {
     "warm_rounds": (5, "50 turns of D before play"),
@@ -37,12 +44,14 @@ REDUCED = {
     "samples": (1_000, "10,000 sentences that are judged"),
 }
 BOTH = ("nll_oracle", "nll_test", "entropy", "kl_forward", "kl_reverse")
+SAMPLES = 2_000  # of a price
+PUBLISHED_AT = 8.736  # NLL_oracle
 CACCIA = "tabulated from GansFallingShort, authors' oracle, one run"
 PUBLISHED = {
     "floor": {"value": 5.750, "source": "Real, in the tables of LeakGAN and RelGAN"},
     "mle_nll_oracle": {"value": 9.038, "source": "Yu et al. 2017, table 1"},
-    "seqgan_nll_oracle": {"value": 8.736, "source": "Yu et al. 2017, table 1"},
-    "seqgan_nll_test": {"value": 12.10, "source": f"at NLL_oracle 8.736, α = 1.67; {CACCIA}"},
+    "seqgan_nll_oracle": {"value": PUBLISHED_AT, "source": "Yu et al. 2017, table 1"},
+    "seqgan_price_at_8.736": {"value": 12.10, "source": f"another run of the authors' code, α = 1.67; {CACCIA}"},
     "tuned_mle_nll_oracle": {"value": 9.400, "source": CACCIA},
     "tuned_mle_nll_test": {"value": 7.610, "source": CACCIA},
     "tuned_mle_price_at_8.736": {"value": 7.78, "source": CACCIA},
@@ -65,15 +74,23 @@ def curve(run: RunFolder) -> list[dict[str, float]]:
     ]
 
 
-def of_run(points: Sequence[Mapping[str, float]], mle_rounds: int) -> dict[str, dict[str, float]]:
-    """The three moments of a run."""
+def of_run(points: Sequence[Mapping[str, float]], mle_rounds: int, warm_rounds: int) -> dict[str, dict[str, float]]:
+    """The four moments of a run; G plays in the rounds after those of likelihood and of D alone."""
     before = [point for point in points if point["round"] <= mle_rounds]
+    playing = [point for point in points if point["round"] > mle_rounds + warm_rounds]
     return {
         "mle": dict(before[-1]),
         "mle_best": dict(min(before, key=lambda point: point["nll_oracle"])),
         "seqgan": dict(points[-1]),
-        "seqgan_best": dict(min(points[len(before) :] or points[-1:], key=lambda point: point["nll_oracle"])),
+        "seqgan_best": dict(min(playing, key=lambda point: point["nll_oracle"])),
     }
+
+
+def generator(run: RunFolder, after: int) -> tuple[LanguageModel, Corpus]:
+    """The generator that an evaluation after so many rounds judged, from its sheet, and what it learned from."""
+    [path] = (run.path / "episodes").glob(f"{after:08d}-*.npz")
+    corpus, model = seqgan.written_by(Job.of(run).config, sheets.load(path))
+    return model, corpus
 
 
 def draw(curves: Sequence[Sequence[Mapping[str, float]]], mle_rounds: int, floor: float, path: Path) -> None:
@@ -104,7 +121,7 @@ def main() -> None:
     runs = [done.folder(seed) for seed in options.seeds]
     curves = [curve(run) for run in runs]
     mle_rounds = done.job.config.mle_rounds
-    moments = [of_run(points, mle_rounds) for points in curves]
+    moments = [of_run(points, mle_rounds, done.job.config.warm_rounds) for points in curves]
     figures: dict[str, Any] = {
         f"{moment}_{name}": record.over_seeds([one[moment][name] for one in moments])
         for moment in moments[0]
@@ -112,6 +129,9 @@ def main() -> None:
     }
     gained = [one["seqgan"]["nll_oracle"] - one["mle"]["nll_oracle"] for one in moments]
     paid = [one["seqgan"]["nll_test"] - one["mle"]["nll_test"] for one in moments]
+    for name, after in {"mle": mle_rounds, "seqgan": done.job.config.schedule.steps}.items():
+        swept = [sharpened(*generator(run, after), SAMPLES) for run in runs]
+        figures |= prices(name, swept, {f"{PUBLISHED_AT:g}": PUBLISHED_AT})
     judged = runs[0].judgement()
     figures |= {
         "change_nll_oracle": record.over_seeds(gained),
@@ -127,6 +147,8 @@ def main() -> None:
             "full": options.full,
             "reductions": {} if options.full else {name: why for name, (_, why) in REDUCED.items()},
             "samples": done.job.config.schedule.samples,
+            "samples_of_prices": SAMPLES,
+            "sharpness": SHARPNESS,
         },
         seeds=options.seeds,
         notes="Means over seeds with bootstrap intervals. mle_best and seqgan_best are chosen with hindsight by "

@@ -1,16 +1,19 @@
 """How fast sentences are written and rolled out, beside the straightforward way that reads the whole prefix each time.
 
-`written` are tokens a second of new sentences; `rolled_out` of K ways to end every prefix of a batch.
-Both ways compute the same distributions, from the same uniform numbers: that they write the same sentences is checked.
-Medians over alternating turns on one thread. `round_s` is what a round of `--credit rollouts` takes to write and judge,
-as K and T grow.
+`written` are tokens a second of new sentences; `rolled_out` of `SeqGAN.rolled_out`, which ends every prefix of a batch
+in K ways, with a D that costs nothing, and `rolled_out_and_judged` with D. The other way reads a prefix once more for
+every token, and asks for the distribution after its last place alone. Both compute the same distributions, from the
+same uniform numbers: that they write the same sentences is checked. Medians over alternating turns on one thread.
+`round_s` is a whole round of `--credit rollouts` as K and T grow: writing and judging sentences (`drawing_s`), G's step
+and D's turn.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Sequence
 from time import perf_counter
 from typing import Any
 
@@ -20,6 +23,7 @@ import torch
 from torch import Tensor
 
 from sparring.adversarial import seqgan
+from sparring.adversarial.corpus import Corpus
 from sparring.adversarial.language import LanguageModel, picked, started
 from sparring.adversarial.seqgan import Config, SeqGAN
 
@@ -29,27 +33,28 @@ WAYS, LENGTHS = (1, 4, 16), (10, 20, 40)
 
 @torch.no_grad()
 def read_again(model: LanguageModel, given: Tensor, places: Tensor) -> Tensor:
-    """Write as `model(prefix)[:, -1]` does: before every token all that stands there is read, and continued."""
+    """Write with `head(read(prefix)[:, -1])`: before every token all that stands there is read, and continued."""
     whole = given
     for place in places.unbind(1):
         features, _ = model.reader.read(started(whole))
-        whole = torch.cat([whole, picked(model.policy_head(features)[:, -1], place)[:, None]], 1)
+        whole = torch.cat([whole, picked(model.policy_head(features[:, -1]), place)[:, None]], 1)
     return whole
 
 
 @torch.no_grad()
-def roll_out(model: LanguageModel, whole: Tensor, places: Tensor, ways: int, *, again: bool) -> list[Tensor]:
-    """`ways` ends of every prefix of sentences [N, T], from places [N · ways, T]."""
-    ends = []
-    for t in range(1, whole.shape[1]):
-        prefix = whole[:, :t].repeat_interleave(ways, 0)
-        if again:
-            ends.append(read_again(model, prefix, places[:, t:]))
-        else:
-            _, (h, c) = model.reader.read(started(whole[:, :t]))
-            state = (h.repeat_interleave(ways, 1), c.repeat_interleave(ways, 1))
-            ends.append(torch.cat([prefix, model.finish(state, places[:, t:])], 1))
-    return ends
+def roll_out_again(algorithm: SeqGAN, prefixes: Tensor) -> Tensor:
+    """`SeqGAN.rolled_out` without any memory."""
+    ways, left = algorithm.config.rollouts, algorithm.corpus.length - prefixes.shape[1]
+    places = algorithm.uniform(len(prefixes) * ways, left)
+    whole = read_again(algorithm.older, prefixes.repeat_interleave(ways, 0), places)
+    return algorithm.believed(whole).view(-1, ways).mean(1)
+
+
+@torch.no_grad()
+def of_every_prefix(algorithm: SeqGAN, whole: Tensor, roll_out: Callable[[Tensor], Tensor]) -> list[Tensor]:
+    """What roll-outs of all prefixes of sentences [N, T] are worth, from the same dice each time."""
+    algorithm.dice.generator.manual_seed(1)
+    return [roll_out(whole[:, :t]) for t in range(1, whole.shape[1])]
 
 
 def timed(what: Callable[[], Any]) -> tuple[float, Any]:
@@ -61,44 +66,69 @@ def timed(what: Callable[[], Any]) -> tuple[float, Any]:
 
 def beside(ours: Callable[[], Any], theirs: Callable[[], Any], tokens: int, turns: int) -> dict[str, float]:
     """Tokens a second of both, in turns."""
-    seconds = []
-    for _ in range(turns + 1):
-        (mine, one), (other, same) = timed(ours), timed(theirs)
-        pairs = zip(one, same, strict=True)
-        alike = float(np.mean([float((a == b).double().mean()) for a, b in pairs]))
-        assert alike > 0.999, f"only {alike:.1%} of the tokens are alike"  # places on the edge of two tokens may differ
-        seconds.append((mine, other))
-    mine, other = np.median(np.array(seconds[1:]), axis=0)  # the first warms up
+    seconds = np.array([(timed(ours)[0], timed(theirs)[0]) for _ in range(turns + 1)])
+    mine, other = np.median(seconds[1:], axis=0)  # the first warms up
     return {"tokens_per_s": tokens / mine, "again_tokens_per_s": tokens / other, "speedup": other / mine}
+
+
+def check_alike(ours: Sequence[Tensor], theirs: Sequence[Tensor]) -> None:
+    """Both ways write the same, but where a place lies on the edge of two tokens."""
+    pairs = zip(ours, theirs, strict=True)
+    alike = float(np.mean([float((one == other).double().mean()) for one, other in pairs]))
+    assert alike > 0.999, f"only {alike:.1%} of the tokens are alike"
 
 
 def generation(name: str, batch: int, length: int, ways: int, turns: int) -> dict[str, float]:
     """Writing and rolling out, both ways."""
     vocabulary, embedding, hidden = VOCABULARIES[name]
-    model = LanguageModel(vocabulary, embedding, hidden)
-    dice = torch.Generator().manual_seed(0)
-    nobody = torch.zeros(batch, 0, dtype=torch.long)
-    places = torch.rand(batch, length, generator=dice)
-    told = beside(
-        lambda: [model.write(nobody, places)], lambda: [read_again(model, nobody, places)], batch * length, turns
-    )
-    figures = {f"{name}_written_{key}": value for key, value in told.items()}
-    whole, more = model.write(nobody, places), torch.rand(batch * ways, length, generator=dice)
-    told = beside(
-        lambda: roll_out(model, whole, more, ways, again=False),
-        lambda: roll_out(model, whole, more, ways, again=True),
-        batch * ways * length * (length - 1) // 2,
-        turns,
-    )
-    return {**figures, **{f"{name}_rolled_out_{key}": value for key, value in told.items()}}
+    config = dataclasses.replace(seqgan.ORACLE, embedding=embedding, hidden=hidden, length=length, rollouts=ways)
+    nothing = torch.zeros(1, length, dtype=torch.long)
+    algorithm = SeqGAN(config, Corpus(nothing, nothing, vocabulary), seed=0, device="cpu")
+    nobody, places = torch.zeros(batch, 0, dtype=torch.long), algorithm.uniform(batch, length)
+
+    def ours() -> Tensor:
+        return algorithm.model.write(nobody, places)
+
+    def theirs() -> Tensor:
+        return read_again(algorithm.model, nobody, places)
+
+    check_alike([ours()], [theirs()])
+    figures = {f"{name}_written_{key}": value for key, value in beside(ours, theirs, batch * length, turns).items()}
+    whole, judged, seen = ours(), algorithm.believed, []
+
+    def rolled() -> list[Tensor]:
+        return of_every_prefix(algorithm, whole, algorithm.rolled_out)
+
+    def rolled_again() -> list[Tensor]:
+        return of_every_prefix(algorithm, whole, lambda prefixes: roll_out_again(algorithm, prefixes))
+
+    def free(ends: Tensor) -> Tensor:
+        return ends[:, 0].float()
+
+    def noting(ends: Tensor) -> Tensor:
+        seen.append(ends)
+        return free(ends)
+
+    algorithm.believed = noting  # type: ignore[method-assign]
+    rolled(), rolled_again()
+    check_alike(seen[: length - 1], seen[length - 1 :])
+    for kind, believed in (("rolled_out", free), ("rolled_out_and_judged", judged)):
+        algorithm.believed = believed  # type: ignore[method-assign]
+        told = beside(rolled, rolled_again, batch * ways * length * (length - 1) // 2, turns)
+        figures |= {f"{name}_{kind}_{key}": value for key, value in told.items()}
+    return figures
 
 
-def rounds(config: Config, turns: int) -> float:
-    """Median seconds in which a round is written and judged."""
-    algorithm = SeqGAN(config, seqgan.corpus_of(config), seed=0, device="cpu")
-    desk = seqgan.Desk(algorithm)
+def rounds(config: Config, turns: int) -> dict[str, float]:
+    """Median seconds of a whole round of play, and of what is drawn for it: written and judged."""
+    algorithm, desk, _ = seqgan.experiment(config, seed=0, device="cpu")
     desk.reset(0)
-    return float(np.median([timed(lambda: desk.draw(algorithm))[0] for _ in range(turns + 1)][1:]))
+    seconds = []
+    for _ in range(turns + 1):
+        drawing, lesson = timed(lambda: desk.draw(algorithm))
+        seconds.append((drawing, drawing + timed(functools.partial(algorithm.update, lesson))[0]))
+    drawing, whole = np.median(np.array(seconds[1:]), axis=0)
+    return {"round_s": float(whole), "drawing_s": float(drawing)}
 
 
 def main() -> None:
@@ -119,7 +149,8 @@ def main() -> None:
     for length in LENGTHS:
         for ways in WAYS:
             config = dataclasses.replace(begun, length=length, rollouts=ways)
-            figures[f"round_s_k{ways}_t{length}"] = rounds(config, options.turns)
+            told = rounds(config, options.turns)
+            figures |= {f"{key}_k{ways}_t{length}": value for key, value in told.items()}
     for name, value in figures.items():
         print(f"{name:40} {value:,.4g}")
     record.write(
@@ -131,6 +162,7 @@ def main() -> None:
             "ways": options.ways,
             "turns": options.turns,
             "sizes": VOCABULARIES,
+            "rounds": {"k": WAYS, "t": LENGTHS},
             "threads": 1,
         },
         seeds=[0],

@@ -47,7 +47,11 @@ def algorithm_of(verb: str, kind: type[Begin], words: Sequence[str], console: Co
 
 
 def parse_training(verb: str, kind: type[Begin], name: str, words: Sequence[str]) -> Any:
-    """The options of `sparring train NAME` or `sparring sweep NAME`."""
+    """The options of `sparring train NAME` or `sparring sweep NAME`.
+
+    Raises:
+        BadInputError: two of them contradict each other, one has no effect, or nothing tells how many steps fit.
+    """
     module = catalog.load(name)
     preset = chosen_preset(module.PRESETS, words)
     options = parse_with_config(kind, module.PRESETS[preset].config, words, f"sparring {verb} {name}")
@@ -55,6 +59,16 @@ def parse_training(verb: str, kind: type[Begin], name: str, words: Sequence[str]
         raise BadInputError(
             f"--steps {option(words, 'steps')} and --minutes {options.minutes:g} both set the length; give one"
         )
+    if options.minutes is not None and getattr(options.config, "phased", False):
+        raise BadInputError(
+            f"--minutes {options.minutes:g}: {name} learns in phases whose updates cost differently, so the first ones "
+            f"do not tell how many fit; use --steps, which is {options.config.schedule.steps:,} here"
+        )
+    typed = {word.partition("=")[0].replace("_", "-") for word in words}
+    for field, why in getattr(options.config, "unused", {}).items():
+        dashed = field.replace("_", "-")
+        if typed & {f"--{dashed}", f"--no-{dashed}"}:
+            raise BadInputError(f"--{dashed} changes nothing here, for {why}; leave it out")
     return options
 
 

@@ -103,6 +103,9 @@ class Dashboard:
     def picture(self, path: Path, caption: str) -> None:
         """And so are pictures."""
 
+    def text(self, path: Path) -> None:
+        """And texts."""
+
     def close(self) -> None:
         """Nothing to close."""
 

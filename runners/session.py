@@ -87,6 +87,7 @@ def show(evaluation: Evaluation, folder: RunFolder, job: Job, mirror: Tracker, c
     try:
         if keepsakes.has_words(kept):
             write_aside(path.with_suffix(".txt"), "\n".join([*keepsakes.read(kept), ""]).encode())
+            mirror.text(path.with_suffix(".txt"))
         film, strip = path.with_suffix(".mp4"), path.with_suffix(".png")
         replay.film(shown, film, console=console)
         replay.strip(shown, strip)

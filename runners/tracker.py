@@ -10,6 +10,7 @@ and `wandb sync` stitches them together. Rows carry `global_step`, the axis of e
 not used: it holds each row back until the next one comes, and a crash takes it.
 """
 
+import html
 import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -40,6 +41,9 @@ class Tracker(Protocol):
     def picture(self, path: Path, caption: str) -> None:
         """Take a png likewise."""
 
+    def text(self, path: Path) -> None:
+        """Take a text in UTF-8 likewise."""
+
     def close(self) -> None:
         """Hand over whatever is still held; what comes later is ignored."""
 
@@ -55,6 +59,9 @@ class Silent:
         """Ignore it."""
 
     def picture(self, path: Path, caption: str) -> None:
+        """Ignore it."""
+
+    def text(self, path: Path) -> None:
         """Ignore it."""
 
     def close(self) -> None:
@@ -82,6 +89,11 @@ class Fanout:
         """Show each."""
         for tracker in self._trackers:
             tracker.picture(path, caption)
+
+    def text(self, path: Path) -> None:
+        """Show each."""
+        for tracker in self._trackers:
+            tracker.text(path)
 
     def close(self) -> None:
         """Close each."""
@@ -119,6 +131,15 @@ class WandB:
         import wandb  # as it was when the run started
 
         self._show("picture", lambda: wandb.Image(str(path), caption=caption))
+
+    def text(self, path: Path) -> None:
+        """Mirror the text, line by line as it is, at the latest row's step."""
+        import wandb  # as it was when the run started
+
+        def page() -> object:
+            return wandb.Html(f"<pre>{html.escape(path.read_text(encoding='utf-8'))}</pre>", data_is_not_path=True)
+
+        self._show("text", page)
 
     def _show(self, name: str, make: "Callable[[], object]") -> None:
         at = {name: value for name, value in self._latest.items() if name == AXIS}

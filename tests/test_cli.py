@@ -20,7 +20,7 @@ from sparring.agents import networks
 from sparring.agents.ppo import PRESETS
 from sparring.envs import episodes
 from sparring.envs.errors import BadInputError
-from sparring.runners import begin, cli, job, options
+from sparring.runners import begin, cli, job, options, session
 from sparring.runners.folder import RunFolder
 from sparring.runners.tracker import Silent
 
@@ -243,6 +243,15 @@ gymnasium.register(CHORD, Chord)
         # both values
         ([*POLE, "--steps", "10k", "--minutes", "2"], ["--steps 10k and --minutes 2 both set the length; give one"]),
         ([*POLE, "--steps=10k", "--minutes=2"], ["--steps 10k and --minutes 2 both set the length; give one"]),
+        (
+            ["train", "seqgan", "--minutes", "5"],
+            ["--minutes 5: seqgan learns in phases", "use --steps, which is 320"],
+        ),
+        (
+            ["train", "seqgan", "--signal", "gumbel", "--credit=terminal"],
+            ["--credit changes nothing here, for signal is gumbel, and G learns from D's own gradient; leave it out"],
+        ),
+        (["sweep", "seqgan", "--temperature", "2"], ["--temperature changes nothing here", "signal is score-function"]),
         # nothing there
         (["train"], ["train what?", "for example: sparring train"]),
         (["sweep"], ["sweep what? for example: sparring sweep "]),
@@ -495,6 +504,21 @@ def test_a_budget_in_minutes_becomes_steps_that_are_stored(sparring, tmp_path, m
     assert f"0.02 minutes are {steps:,} steps" in said.words
     assert list(RunFolder(path).rows())[-1]["step"] == steps
     assert sparring("resume", path, "--track", "off").code == 0
+
+
+def test_sentences_are_handed_to_the_mirror_as_they_can_be_read(sparring, tmp_path, monkeypatch):
+    texts = []
+    monkeypatch.setattr(Silent, "text", lambda _, path: texts.append(path))
+    monkeypatch.setattr(session, "open_mirror", lambda *_: Silent())
+    short = ["--steps", "2", "--mle-rounds", "1", "--mle-batches", "2", "--warm-rounds", "0", "--samples", "20"]
+    data = ["--sentences", "60", "--held-out", "20", "--d-sentences", "16", "--hidden", "8", "--length", "6"]
+    said = sparring("train", "seqgan", *short, *data, "--out", tmp_path / "run")
+    assert said.code == 0
+    [text] = texts
+    assert text.parent == tmp_path / "run" / "episodes"
+    lines = text.read_text(encoding="utf-8").splitlines()
+    assert [line.split(" · ")[0] for line in lines if line.startswith("step")] == ["step 0", "step 2"]
+    assert len(lines[1].split()) == 6
 
 
 def test_a_complete_run_says_so(sparring, run):

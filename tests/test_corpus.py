@@ -1,13 +1,13 @@
 """Corpora: what is read, what is held out, and texts that nobody can learn from."""
 
 import dataclasses
-import zlib
 from pathlib import Path
 
 import pytest
 import torch
 
-from sparring.adversarial import corpus, seqgan
+from sparring.adversarial import corpus, seqgan, sheets
+from sparring.envs.episodes import EpisodeError
 from sparring.envs.errors import BadInputError
 
 LINES = [f"the {animal} sees a {other}" for animal in ("cat", "dog", "fox", "owl") for other in ("hen", "rat", "bee")]
@@ -73,9 +73,38 @@ def test_a_text_that_is_too_short_or_repeats_itself_is_refused():
 def test_a_file_that_is_missing_or_no_text_is_named(tmp_path):
     with pytest.raises(BadInputError, match=r"there is no text at .*x.txt \(No such file.*name a file with --text"):
         corpus.of_file(tmp_path / "x.txt", "words", 0)
+    with pytest.raises(BadInputError, match=r"with --data-dir, or the one above a folder text/ with .* SPARRING_DATA"):
+        corpus.of_file(tmp_path / "x.txt", "words", 0)
     (tmp_path / "y.txt").write_bytes(b"good words\nbad \xff words\n")
     with pytest.raises(BadInputError, match=r"y.txt is no UTF-8: byte 15 is 0xff; convert it first \(iconv"):
         corpus.of_file(tmp_path / "y.txt", "words", 0)
+
+
+def test_a_file_is_read_with_or_without_a_mark_at_its_beginning_and_with_any_line_ends(tmp_path):
+    for name, text in {
+        "plain": "\n".join(LINES),
+        "ended": "\n".join([*LINES, ""]),
+        "marked": "\ufeff" + "\n".join(LINES),
+        "windows": "\r\n".join([*LINES, ""]),
+    }.items():
+        (tmp_path / name).write_bytes(text.encode())
+        found = corpus.of_file(tmp_path / name, "words", 0)
+        assert found.words == read().words
+        assert torch.equal(found.train, read().train)
+
+
+def test_only_a_line_feed_ends_a_line(tmp_path):
+    (tmp_path / "x").write_bytes("\n".join([*LINES, "a line\u2028of two"]).encode())
+    found = corpus.of_file(tmp_path / "x", "words", 0)
+    assert len(found.train) + len(found.test) == len(LINES) + 1
+    for odd in ("\x0c", "\x85", "\r"):
+        (tmp_path / "y").write_bytes("\n".join([*LINES, f"a{odd}b c"]).encode())
+        corpus.of_file.cache_clear()
+        with pytest.raises(BadInputError, match=rf"line 13 of .*y has a character that nobody .* U\+{ord(odd):04X}"):
+            corpus.of_file(tmp_path / "y", "words", 0)
+    (tmp_path / "z").write_bytes(b"")
+    with pytest.raises(BadInputError, match="z has 0 lines"):
+        corpus.of_file(tmp_path / "z", "words", 0)
 
 
 def test_a_checkpoint_of_another_vocabulary_is_refused():
@@ -83,7 +112,35 @@ def test_a_checkpoint_of_another_vocabulary_is_refused():
     one.load_state_dict(one.state_dict())
     with pytest.raises(BadInputError, match=rf"the checkpoint knows {one.vocabulary} tokens \(checksum .*was changed"):
         other.load_state_dict(one.state_dict())
-    assert one.state_dict() == {"vocabulary": one.vocabulary, "crc": zlib.crc32("\n".join(one.words).encode())}
+    assert one.state_dict() == read().state_dict()
+
+
+@pytest.mark.parametrize("lines", [LINES[::-1], [*LINES[:-1], LINES[0]], [*LINES, LINES[0]]])
+def test_the_same_words_in_other_sentences_are_another_text(lines):
+    one, other = read(), read(lines)
+    assert one.words == other.words
+    assert one.checksum != other.checksum
+
+
+def test_sentences_that_are_drawn_may_differ_on_another_machine():
+    one, other = (corpus.of_oracle(5, 4, 20, 10, seed, None) for seed in (0, 1))
+    one.load_state_dict(other.state_dict())
+
+
+def test_a_sheet_of_a_text_that_was_changed_is_refused(tmp_path):
+    path = tmp_path / "x.txt"
+    path.write_text("\n".join(LINES))
+    schedule = seqgan.Schedule(steps=2, samples=5)
+    config = seqgan.Config(schedule, "text", text=str(path), length=0, hidden=4, embedding=4)
+    algorithm, _, judge = seqgan.experiment(config, seed=0, device="cpu")
+    judge(algorithm).episodes[0].save(tmp_path / "x.npz")
+    sheet = sheets.load(tmp_path / "x.npz")
+    assert sheets.compare(sheet, seqgan.remake(config, sheet)).step is None
+    corpus.of_file.cache_clear()
+    path.write_text("\n".join([LINES[-1], *LINES[:-1]]))
+    for again in (seqgan.remake, seqgan.words):
+        with pytest.raises(EpisodeError, match=r"written when .*x.txt had the checksum .* bring the old one back"):
+            again(config, sheet)
 
 
 def test_a_text_that_was_changed_is_found_out_by_a_resume(tmp_path):

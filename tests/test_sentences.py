@@ -5,6 +5,9 @@ import math
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sacrebleu.metrics import BLEU
 
 from sparring.adversarial import sentences, seqgan
 from sparring.adversarial.corpus import Corpus, of_lines
@@ -38,6 +41,28 @@ def test_bleu_is_what_sacrebleu_says():
     real = [[4, 5, 1, 0, 5, 0], [3, 0, 1, 2, 2, 2, 0, 0], [0, 0, 4, 3, 3, 1, 3]]
     assert bleu(made, real, 2) == pytest.approx([0.517811, 0.707107, 0.540062, 0.46291], abs=1e-6)
     assert bleu(made, real, 4) == pytest.approx([0.233947, 0.125743, 0.162334, 0.091932], abs=1e-6)
+
+
+TOKENS = st.lists(st.integers(0, 5), min_size=1, max_size=9)
+
+
+@given(TOKENS, st.lists(TOKENS, min_size=1, max_size=4), st.integers(1, 4))
+@settings(deadline=None, derandomize=True, max_examples=300)
+def test_bleu_of_any_sentence_is_what_sacrebleu_says(made, real, order):
+    """Its floor smoothing with 0.1, no tokenisation. An n that the sentence is too short for has ε here and is left out
+    there; where nothing matches ε stands in every place, and there the score is 0.
+    """
+    known = BLEU(
+        smooth_method="floor", smooth_value=0.1, tokenize="none", effective_order=True, max_ngram_order=order
+    ).sentence_score(" ".join(map(str, made)), [" ".join(map(str, sentence)) for sentence in real])
+    told = min(len(made), order)  # the orders that it has counted
+    precisions = [(match or 0.1) / total for match, total in zip(known.counts[:told], known.totals, strict=False)]
+    if any(known.counts):
+        assert known.score / 100 == pytest.approx(known.bp * math.prod(precisions) ** (1 / told))
+    by_definition = known.bp * (math.prod(precisions) * 0.1 ** (order - told)) ** (1 / order)
+    assert bleu([made], real, order) == [pytest.approx(by_definition)]
+    if any(known.counts) and told == order:
+        assert bleu([made], real, order) == [pytest.approx(known.score / 100)]
 
 
 def test_self_bleu_holds_each_against_all_others():
@@ -88,6 +113,25 @@ def test_duplicates_are_what_was_written_before():
     assert sentences.variety(made, corpus)["duplicates"] == 0.5
 
 
+def test_what_follows_the_end_of_a_text_makes_no_sentence_new():
+    corpus = of_lines([f"a b {word}" for word in "cdefghijkl"], "words", 5, "x")
+    made = torch.tensor([[1, 2, 0, 0, 0], [1, 2, 0, 3, 4], [1, 2, 0, 0, 5], [1, 2, 3, 0, 0]])
+    assert sentences.variety(made, corpus)["duplicates"] == 0.5
+
+
+def test_the_same_answer_to_another_source_is_no_duplicate():
+    corpus = Corpus(torch.tensor([[1, 2], [3, 4]]), torch.tensor([[1, 2]]), 5, given=1)
+    assert sentences.variety(torch.tensor([[1, 1], [2, 1], [2, 1], [3, 1]]), corpus)["duplicates"] == 0.25
+
+
+def test_bars_are_those_of_their_corpus_and_counted_once():
+    one, other = (
+        of_lines([f"a b {word}" for word in words], "words", 0, "x") for words in ("cdefghijkl", "kkkkkkkkkm")
+    )
+    assert sentences.bars(one, 5) is sentences.bars(one, 5)
+    assert sentences.bars(one, 5) != sentences.bars(other, 5)
+
+
 def test_likelihood_is_told_a_token_that_counts():
     """Uniform over 14 tokens at every place, paid up to T and counted up to the end."""
     corpus = of_lines([f"a b {word}" for word in "cdefghijkl"], "words", 5, "x")
@@ -135,6 +179,8 @@ def test_a_sheet_is_written_again_from_its_places():
     config, algorithm, judge = judged()
     [sheet] = judge(algorithm).episodes
     assert sheet.samples.shape == (sentences.SHOWN, 5)
+    assert sum(weight.size for weight in sheet.weights.values()) == sum(w.numel() for w in algorithm.model.parameters())
+    assert not any("value_body" in name for name in sheet.weights)
     assert np.array_equal(seqgan.remake(config, sheet), sheet.samples)
     assert seqgan.words(config, sheet)[0] == " ".join(map(str, sheet.samples[0]))
     shown = seqgan.picture(config, sheet)
@@ -154,5 +200,17 @@ def test_the_same_places_show_what_learning_changed():
     assert not np.array_equal(before.samples, after.samples)
 
 
-def test_a_character_that_the_font_lacks_is_a_box():
-    assert np.array_equal(sentences.picture(["a 秦"], "t"), sentences.picture(["a □"], "t"))
+def test_a_character_that_one_font_lacks_is_drawn_in_another():
+    """א stands in matplotlib's DejaVu Sans, and not in its mono."""
+    assert sentences.fonts(frozenset(map(ord, "ab"))) == (["DejaVu Sans Mono"], frozenset())
+    families, lacking = sentences.fonts(frozenset(map(ord, "aא")))
+    assert len(families) == 2
+    assert not lacking
+    assert not np.array_equal(sentences.picture(["a א"], "t"), sentences.picture(["a □"], "t"))
+
+
+def test_a_character_that_no_font_has_is_a_box_and_the_title_says_so():
+    odd = "\U000e0fff"  # not assigned to anything
+    boxes = sentences.picture(["a □"], "t · □ is what no font here has")
+    assert np.array_equal(sentences.picture([f"a {odd}"], "t"), boxes)
+    assert not np.array_equal(sentences.picture(["a □"], "t"), boxes)

@@ -1,5 +1,6 @@
 """SeqGAN: gradients held to enumeration, phases and credits to what they say."""
 
+import copy
 import dataclasses
 from math import inf
 
@@ -273,6 +274,102 @@ def test_prefixes_that_d_learns_from_are_equally_long_and_never_empty():
     assert torch.equal(cut, torch.where(torch.arange(5) < lengths[:, None], real, BLANK))
 
 
+def test_maximum_likelihood_in_play_goes_at_the_rate_of_play_with_an_optimiser_of_its_own():
+    algorithm, source, _ = tiny(mle_rounds=1, warm_rounds=0, teacher=1, rate=1e-3, d_turns=0)
+    source.reset(0)
+    rates = []
+    for _ in range(4):
+        algorithm.update(source.draw(algorithm))
+        rates.append(algorithm.teaching.optimiser.param_groups[0]["lr"])
+    steps = {
+        name: next(iter(descent.optimiser.state_dict()["state"].values()))["step"].item()
+        for name, descent in (("likelihood", algorithm.likelihood), ("teaching", algorithm.teaching))
+    }
+    assert rates == [1e-3] * 4
+    assert steps == {"likelihood": 3, "teaching": 3}  # three batches of the first round, and one of each in play
+    assert algorithm.parts()["teaching"] is algorithm.teaching
+
+
+def test_a_teacher_keeps_the_likelihood_that_play_alone_loses():
+    """An adversary who pays for nothing but token 0, and who goes at it fast."""
+    found = {}
+    for teacher in (0, 8):
+        algorithm, source, judge = tiny(
+            mle_rounds=4, mle_batches=20, warm_rounds=0, teacher=teacher, d_turns=0, rate=1e-2, baseline="none"
+        )
+        source.reset(0)
+        algorithm.believed = lambda whole: (whole == 0).float().mean(1)
+        for _ in range(24):
+            algorithm.update(source.draw(algorithm))
+        found[teacher] = judge(algorithm).metrics["nll_test"]
+    assert found[8] < found[0] - 0.1
+
+
+@pytest.mark.parametrize("sizes", [[8, 8, 8, 8], [32]])
+def test_a_step_of_d_takes_so_many_sentences_of_each_kind(monkeypatch, sizes):
+    algorithm, source, _ = tiny(mle_rounds=0, d_batch=sizes[0])
+    source.reset(0)
+    seen, d_loss = [], algorithm.d_loss
+    monkeypatch.setattr(algorithm, "d_loss", lambda real, written: seen.append(len(real)) or d_loss(real, written))
+    algorithm.update(source.draw(algorithm))
+    assert seen == sizes
+
+
+def test_relaxed_sentences_are_not_written_too(monkeypatch):
+    algorithm, source, _ = tiny(mle_rounds=0, warm_rounds=1, signal="gumbel")
+    source.reset(0)
+    monkeypatch.setattr(algorithm.model, "write", None)
+    for _ in range(2):
+        assert algorithm.update(source.draw(algorithm))["loss/discriminator"] > 0
+
+
+def test_g_and_d_are_drawn_from_seeds_of_their_own():
+    """Whoever has D's seed does not know G's weights."""
+    algorithm, _, _ = tiny()
+    seeds = [int(word) for word in np.random.SeedSequence(0).generate_state(4)]
+    g = [flat(seqgan.model_of(algorithm.config, algorithm.corpus, seed).parameters()) for seed in seeds]
+    d = [flat(seqgan.discriminator_of(algorithm.config, algorithm.corpus, seed).parameters()) for seed in seeds]
+    assert [torch.equal(one, flat(algorithm.model.parameters())) for one in g] == [True, False, False, False]
+    assert [torch.equal(one, flat(algorithm.d.parameters())) for one in d] == [False, False, False, True]
+
+
+def test_without_a_baseline_and_with_a_running_one_standardised_steps_are_the_same():
+    steps = {
+        (baseline, standardise): estimates(small(credit="rollouts", baseline=baseline, standardise=standardise), 2)
+        for baseline in ("none", "running")
+        for standardise in (False, True)
+    }
+    torch.testing.assert_close(steps["none", True], steps["running", True], rtol=1e-3, atol=1e-5)
+    assert not torch.allclose(steps["none", False][1], steps["running", False][1], rtol=0.1)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"signal": "gumbel"},
+        {"agent": "ppo"},
+        {"agent": "ppo", "credit": "per-step", "teacher": 2},
+        {"signal": "soft-wgan", "teacher": 1},
+    ],
+)
+@pytest.mark.parametrize("stopped", [1, 2, 4])
+def test_every_way_is_resumed_exactly_from_every_phase(options, stopped):
+    """As the runner does: a fresh experiment takes over parts and source, and goes on as the other."""
+    one, source, _ = tiny(**options)
+    source.reset(0)
+    for _ in range(stopped):
+        one.update(source.draw(one))
+    other, other_source, _ = seqgan.experiment(one.config, seed=1, device="cpu")
+    for name, part in other.parts().items():
+        part.load_state_dict(copy.deepcopy(one.parts()[name].state_dict()))
+    other_source.load_state_dict(copy.deepcopy(source.state_dict()))
+    for _ in range(3):
+        assert one.update(source.draw(one)) == other.update(other_source.draw(other))
+    for name, part in one.parts().items():
+        assert str(part.state_dict()) == str(other.parts()[name].state_dict()), name
+    assert torch.equal(flat(one.model.parameters()), flat(other.model.parameters()))
+
+
 def test_d_learns_to_tell_sentences_apart():
     algorithm, source, _ = tiny(mle_rounds=0, warm_rounds=40, d_rate=3e-3, d_sentences=128)
     source.reset(0)
@@ -343,12 +440,39 @@ def test_conditional_writing_is_checked_by_its_answers():
         ({"length": 0}, "length is 0, and oracle has no longest line; use --length 20"),
         ({"vocabulary": 1}, "vocabulary is 1; it must be at least 2"),
         ({"keep": 1.5}, "keep is 1.5; it must be between 0 and 1"),
+        ({"hidden": 0}, "hidden is 0; it must be at least 1"),
+        ({"data_seed": -1}, "data_seed is -1; it must be at least 0"),
+        ({"d_batch": 0}, "d_batch is 0; it must be at least 1"),
     ],
 )
 def test_what_cannot_be_is_refused(options, message):
     with pytest.raises(BadInputError) as caught:
         Config(Schedule(steps=1), "oracle", **options)
     assert str(caught.value).startswith(message)
+
+
+def test_sentences_too_short_for_every_filter_are_refused():
+    config = Config(Schedule(steps=1), "oracle", vocabulary=4, length=1, sentences=20, held_out=5)
+    with pytest.raises(
+        BadInputError, match=r"sentences have 1 token, and D's narrowest filter 2: use --length 2 or mo"
+    ):
+        seqgan.experiment(config, seed=0, device="cpu")
+    seqgan.experiment(dataclasses.replace(config, d_size="paper"), seed=0, device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("options", "unused"),
+    [
+        ({}, {"temperature"}),
+        (
+            {"signal": "soft-wgan"},
+            {"credit", "rollouts", "keep", "agent", "baseline", "standardise", "entropy_weight"},
+        ),
+    ],
+)
+def test_a_configuration_knows_which_options_have_no_effect_on_it(options, unused):
+    config = Config(Schedule(steps=1), "oracle", **options)
+    assert set(config.unused) == unused <= {field.name for field in dataclasses.fields(config)}
 
 
 def test_a_text_that_is_not_named_is_asked_for():
@@ -360,6 +484,7 @@ def test_the_presets_are_the_recipes_that_they_say():
     paper = seqgan.PRESETS["paper"].config
     assert (paper.sentences, paper.batch, paper.mle_rounds * paper.mle_batches) == (10_000, 64, 18_720)
     assert (paper.hidden, paper.embedding, paper.length, paper.rollouts, paper.keep) == (32, 32, 20, 16, 0.8)
+    assert (paper.d_batch, paper.d_sentences, paper.d_epochs, paper.d_turns) == (32, 10_000, 3, 5)
     filters = seqgan.discriminator_of(paper, Corpus(torch.zeros(1, 20), torch.zeros(1, 20), 5000), 0)
     assert filters.head.in_features == 1720
     assert sum(weight.numel() for weight in filters.parameters()) == pytest.approx(7.0e6, rel=0.1)

@@ -140,6 +140,9 @@ def test_a_fanout_tells_each_tracker_everything():
         def picture(self, path, caption):
             self.entries.append((path, caption))
 
+        def text(self, path):
+            self.entries.append(path)
+
         def close(self):
             self.entries.append("closed")
 
@@ -148,8 +151,10 @@ def test_a_fanout_tells_each_tracker_everything():
     tracker.log({"update": 0}, {"acting": 1.0})
     tracker.film(Path("film.mp4"), "a win")
     tracker.picture(Path("strip.png"), "a strip")
+    tracker.text(Path("x.txt"))
     tracker.close()
-    told = [({"update": 0}, {"acting": 1.0}), (Path("film.mp4"), "a win"), (Path("strip.png"), "a strip"), "closed"]
+    shown = [(Path("film.mp4"), "a win"), (Path("strip.png"), "a strip"), Path("x.txt")]
+    told = [({"update": 0}, {"acting": 1.0}), *shown, "closed"]
     assert first.entries == second.entries == told
 
 
@@ -192,6 +197,8 @@ Path("film.mp4").write_bytes(b"a film")
 tracker.film(Path("film.mp4"), "a win")
 Image.new("RGB", (6, 2)).save("strip.png")
 tracker.picture(Path("strip.png"), "eight modes")
+Path("said.txt").write_text("a < b & 秦\\n  c d\\n", encoding="utf-8")
+tracker.text(Path("said.txt"))
 tracker.close()
 log(tracker, [3])
 tracker.close()
@@ -208,7 +215,7 @@ tracker.close()
     [metric] = [record["metric"] for record in found if record["type"] == "metric"]
     assert (metric["glob_name"], metric["step_metric"]) == ("*", "global_step")
 
-    *rows, film, picture = history(found)
+    *rows, film, picture, text = history(found)
     same = {"game/score": 3.0, "loss": 0.5, "time/acting": 0.25}
     assert rows == [{"update": update, "global_step": 10 * update, **same} for update in range(3)]
     assert film["global_step"] == 20
@@ -216,6 +223,9 @@ tracker.close()
     assert (file.parent / "files" / film["film.path"]).read_bytes() == b"a film"
     assert (picture["global_step"], picture["picture.caption"]) == (20, "eight modes")
     assert (picture["picture.width"], picture["picture.height"]) == (6, 2)
+    assert text["global_step"] == 20
+    page = (file.parent / "files" / text["text.path"]).read_text(encoding="utf-8")
+    assert "<pre>a &lt; b &amp; 秦\n  c d\n</pre>" in page
 
 
 def test_an_offline_run_survives_a_kill_but_for_the_last_row(tmp_path):
