@@ -200,7 +200,7 @@ class Attack:
     norm: Literal["linf", "l2"] | None = None
     """of the ball: the largest change of a pixel, or the Euclidean length; default: likewise"""
     step: float = 0.0
-    """length of a step, in units of epsilon; 0: the attack's usual one"""
+    """length of a step of fgsm-rs, climb and pgd, in units of epsilon; 0: the usual one"""
     targeted: bool = False
     """towards the class that the model thinks least likely, not away from the right one"""
     samples: int = 1_000
