@@ -372,7 +372,7 @@ def test_fgsm_and_pgd_find_what_art_finds():
 
 
 def test_squares_find_at_least_what_arts_find():
-    """As many queries of each; theirs moves one place for all images, with other sizes, so that only strength is asked."""
+    """With as many queries; theirs have one place for all images and other sizes, so that only strength is asked."""
     estimators = pytest.importorskip("art.estimators.classification")
     evasion = pytest.importorskip("art.attacks.evasion")
     digits = robust.images_of("digits", "")
