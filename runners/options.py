@@ -358,7 +358,8 @@ def chosen_preset(presets: dict[str, Any], words: Sequence[str]) -> str:
     """The preset that a command line starts from: the one it names, else the first for the world, or data, it names.
     (A pair of domains is named by `source` and `target`, or by one of them.)
 
-    A world that no preset plays takes the first for one of its kind.
+    A world that no preset plays takes the first for one of its kind; a pair of domains that no preset has, the first
+    that has one of them, in either place.
     """
     name, env = option(words, "preset"), option(words, "env")
     asked = {field: place for field in PLACES if (place := option(words, field)) is not None}
@@ -367,6 +368,7 @@ def chosen_preset(presets: dict[str, Any], words: Sequence[str]) -> str:
     if name is not None or not asked:
         return name or next(iter(presets))
     same = [key for key, preset in presets.items() if asked.items() <= places_of(preset.config).items()]
+    near = [key for key, preset in presets.items() if set(asked.values()) & set(places_of(preset.config).values())]
     worlds = {key: world.env for key, preset in presets.items() if (world := world_of(preset.config))}
     kin = [key for key, own in worlds.items() if env and module_of(own) is module_of(env)]
-    return [*same, *kin, next(iter(presets))][0]
+    return [*same, *near, *kin, next(iter(presets))][0]

@@ -260,6 +260,8 @@ def test_an_evaluation_says_what_its_number_is_worth(taught):
     assert evaluation.metrics["alarms"] == 0
     assert (protocol["ball"], protocol["attack"], protocol["samples"]) == ("linf 0.2", "PGD-10×1", 200)
     assert protocol["checkpoint"] == "last"
+    assert (protocol["method"], protocol["steps"]) == ("fgsm-rs", 300)
+    assert protocol["precision"] == taught["fgsm-rs"][1].precision != "auto"
     assert settings.attack.ball == Ball(0.2)
 
 
