@@ -207,7 +207,7 @@ def _found(folder: Path, name: str) -> Path:
             return path
     raise BadInputError(
         f"there is no {name} (or {name}.gz) in {folder}; MNIST's four files are at {MNIST_HOME}. "
-        f"Name their folder, or the one above its folder mnist/, with --data-dir or the variable {FOLDER}"
+        f"Name their folder, or the one above its folder mnist/, with --data-dir, or the latter with the variable {FOLDER}"
     )
 
 
