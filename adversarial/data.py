@@ -206,8 +206,8 @@ def _found(folder: Path, name: str) -> Path:
         if path.is_file():
             return path
     raise BadInputError(
-        f"there is no {name} (or {name}.gz) in {folder}; MNIST's four files are at {MNIST_HOME}. "
-        f"Name their folder, or the one above its folder mnist/, with --data-dir, or the latter with the variable {FOLDER}"
+        f"there is no {name} (or {name}.gz) in {folder}; MNIST's four files are at {MNIST_HOME}. Name their folder, or "
+        f"the one above its folder mnist/, with --data-dir, or the latter with the variable {FOLDER}"
     )
 
 
