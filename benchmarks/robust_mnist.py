@@ -101,7 +101,8 @@ def draw(figures: dict[str, Any], path: Path) -> None:
     shown = [name for name, figure in figures.items() if isinstance(figure, dict)]
     figure = Figure(figsize=(9, 0.34 * len(shown) + 1.2), layout="constrained")
     axes = pictures.axes_of(figure, title="MNIST, ε = 0.3", xlabel="accuracy")
-    colours = [pictures.VERMILLION if "pgd1" in name or "pgd5" in name else pictures.BLUE for name in shown]
+    strongest = [name.endswith(("pgd50x10", "pgd100x20")) for name in shown]
+    colours = [pictures.VERMILLION if one else pictures.BLUE for one in strongest]
     pictures.estimates(axes, [figures[name] for name in shown], colours)
     pictures.rows(axes, [name.replace("_", " ") for name in shown])
     pictures.save(figure, path)
