@@ -18,7 +18,10 @@ What must hold of any sound model and any sound attack (Carlini et al., arXiv 19
     square       neither does a search that only asks for logits
     transfer     nor an attack on another model, the natural twin
 
-`iterated` compares attacks that know nothing of each other. Who fails one of the checks has a number, and no evidence.
+`iterated` compares attacks that know nothing of each other. Many steps are `STEPS` of the usual length, whatever the
+attack takes: an attack of few steps is found weak by them, and is no yardstick for itself. A target is the attack's
+alone. Yardsticks aim at any error, so that who only tries one class must find as many errors as they do, or his number
+is none of what is stood. Who fails one of the checks has a number, and no evidence.
 """
 
 from __future__ import annotations
@@ -34,6 +37,7 @@ from sparring.adversarial.attacks import Attack, Ball, logits_of, reads, rise, s
 from sparring.adversarial.domains import Domain
 
 IMAGES = 200  # that the checks are made on
+STEPS = 40  # of the yardsticks that climb, as Madry's PGD-40
 SLACK = 0.03  # accuracies of so few images that are this near are the same
 BLIND = 0.1  # share of images that may have no slope
 NOTHING_STANDS = 0.1
@@ -70,7 +74,7 @@ class Measured(NamedTuple):
     nothing: float  # ε = 0
     attack: float  # what is checked
     one_step: float
-    many: float  # as many steps as the attack has, from a random point
+    many: float  # `STEPS` of them, from a random point
     longer: float  # twice as many
     one_step_half: float  # ε / 2
     many_half: float
@@ -82,7 +86,13 @@ class Measured(NamedTuple):
 
 
 def sounded(
-    model: nn.Module, x: Tensor, y: Tensor, attack: Attack, dice: torch.Generator, other: nn.Module
+    model: nn.Module,
+    x: Tensor,
+    y: Tensor,
+    attack: Attack,
+    dice: torch.Generator,
+    other: nn.Module,
+    target: Tensor | None = None,
 ) -> list[Check]:
     """All checks of an attack on a model in evaluation mode.
 
@@ -93,26 +103,33 @@ def sounded(
         attack: whose number is checked; one restart is enough for that.
         dice: for the attacks.
         other: the model that transfer attacks are made on.
+        target: classes [N] that the attack aims at, if it does.
 
     Raises:
         BadInputError: see `attacks.check`.
     """
-    return judged(measured(model, x, y, replace(attack, restarts=1), dice, other))
+    return judged(measured(model, x, y, replace(attack, restarts=1), dice, other, target))
 
 
 def measured(
-    model: nn.Module, x: Tensor, y: Tensor, attack: Attack, dice: torch.Generator, other: nn.Module
+    model: nn.Module,
+    x: Tensor,
+    y: Tensor,
+    attack: Attack,
+    dice: torch.Generator,
+    other: nn.Module,
+    target: Tensor | None,
 ) -> Measured:
     """What `judged` looks at."""
 
-    def left(one: Attack, maker: nn.Module = model) -> float:
-        return float((reads(model, one(maker, x, y, dice)) == y).double().mean())
+    def left(one: Attack, maker: nn.Module = model, aims: Tensor | None = None) -> float:
+        return float((reads(model, one(maker, x, y, dice, aims)) == y).double().mean())
 
     ball = attack.ball
     half, none = replace(ball, epsilon=ball.epsilon / 2), replace(ball, epsilon=0.0)
     widest = Ball(1.0) if ball.norm == "linf" else Ball(float(x[0].numel()) ** 0.5, "l2")
-    one_step, many = replace(attack, name="fgsm"), replace(attack, name="climb")
-    found = left(attack)  # the first, because it refuses what cannot be attacked
+    one_step, many = Attack("fgsm", ball), Attack("climb", ball, steps=STEPS)
+    found = left(attack, aims=target)  # the first, because it refuses what cannot be attacked
     logits, again = logits_of(model, x), logits_of(model, x)
     few = logits_of(model, x[: max(len(x) // 3, 1)])
     steep = slope(model, x, y).flatten(1)
@@ -122,17 +139,17 @@ def measured(
         probabilities=bool((logits >= 0).all() and (logits.sum(1) - 1).abs().max() < 1e-3),
         blind=float((~steep.isfinite().all(1) | (steep == 0).all(1)).double().mean()),
         clean=float((logits.argmax(1) == y).double().mean()),
-        nothing=left(replace(attack, ball=none)),
+        nothing=left(replace(attack, ball=none), aims=target),
         attack=found,
         one_step=left(one_step),
         many=left(many),
-        longer=left(replace(many, steps=2 * attack.steps)),
+        longer=left(replace(many, steps=2 * STEPS)),
         one_step_half=left(replace(one_step, ball=half)),
         many_half=left(replace(many, ball=half)),
         landscape=landscape(model, x, y, ball),
         everything=left(replace(many, ball=widest)),
-        chance=left(replace(attack, name="random", steps=CORNERS)),
-        square=left(replace(attack, name="square", steps=QUERIES)),
+        chance=left(Attack("random", ball, steps=CORNERS)),
+        square=left(Attack("square", ball, steps=QUERIES)),
         transfer=left(many, other),
     )
 

@@ -36,6 +36,7 @@ from sparring.envs.errors import BadInputError, check_ranges
 
 Norm = Literal["linf", "l2"]
 Name = Literal["noise", "fgsm", "fgsm-rs", "r+fgsm", "climb", "pgd", "random", "square"]
+STEPPED = ("fgsm-rs", "climb", "pgd")  # the attacks whose steps have a length of their own
 SMALL = 1e-12
 FINEST = 0.01  # of ε: steps that are not told are no smaller
 
@@ -103,7 +104,8 @@ def check(model: nn.Module, x: Tensor, y: Tensor) -> None:
     """Refuse what cannot be attacked soundly.
 
     Raises:
-        BadInputError: the model or a part of it is in training mode, or x are no images in [0, 1] with labels [B].
+        BadInputError: the model or a part of it is in training mode, there are no images, or x are none in [0, 1] with
+            labels [B].
     """
     training = [name or "the model" for name, part in model.named_modules() if part.training]
     if training:
@@ -112,6 +114,8 @@ def check(model: nn.Module, x: Tensor, y: Tensor) -> None:
         )
     if len(x) != len(y):
         raise BadInputError(f"there are {len(x)} images and {len(y)} labels; each image has one")
+    if not len(x):
+        raise BadInputError("there are 0 images; give an attack at least one")
     odd = int((~torch.isfinite(x)).sum())
     if odd:
         raise BadInputError(f"{odd} of {x.numel()} pixels are not finite; mend these images, or leave them out")
@@ -286,9 +290,10 @@ def at_random(a: Attack, model: nn.Module, x: Tensor, y: Tensor, dice: torch.Gen
 
 
 def square(a: Attack, model: nn.Module, x: Tensor, y: Tensor, dice: torch.Generator, t: Tensor | None) -> Tensor:
-    """Begin with stripes; a square of a place and sign for every channel stays if it helps, and squares get smaller.
+    """Begin with stripes; a square stays if it helps, and squares get smaller.
 
-    For the largest change of a pixel; in the Euclidean ball what comes of it is projected.
+    Every image has a square of its own place, and a sign for every channel (algorithms 1 and 2 of the paper), of the
+    same size for all. For the largest change of a pixel; in the Euclidean ball what comes of it is projected.
     """
     best, rows = Best(x, y, t), torch.arange(len(x), device=x.device)
     _, channels, height, width = x.shape
@@ -296,8 +301,11 @@ def square(a: Attack, model: nn.Module, x: Tensor, y: Tensor, dice: torch.Genera
     def signs(*sides: int) -> Tensor:
         return a.ball.epsilon * (torch.randint(2, sides, generator=dice, device=x.device) * 2.0 - 1)
 
-    def place(room: int) -> int:
-        return int(torch.randint(room + 1, (1,), generator=dice, device=x.device))
+    def span(side: int, length: int) -> Tensor:
+        """Which of the rows, or columns, are an image's own `side` in a row [B, length]."""
+        first = torch.randint(length - side + 1, (len(x), 1), generator=dice, device=x.device)
+        places = torch.arange(length, device=x.device)
+        return (first <= places) & (places < first + side)
 
     delta = signs(len(x), channels, 1, width).expand_as(x)
     for step in range(a.steps):
@@ -305,9 +313,8 @@ def square(a: Attack, model: nn.Module, x: Tensor, y: Tensor, dice: torch.Genera
         best.take(rows, delta, logits_of(model, x + delta))
         share = 0.5 * (1 - step / a.steps) ** 2 + 0.01
         side = max(1, min(round((share * height * width) ** 0.5), height, width))
-        top, left = place(height - side), place(width - side)
-        delta = best.delta.clone()
-        delta[:, :, top : top + side, left : left + side] = signs(len(x), channels, 1, 1)
+        inside = span(side, height)[:, None, :, None] & span(side, width)[:, None, None, :]  # [B, 1, H, W]
+        delta = torch.where(inside, signs(len(x), channels, 1, 1), best.delta)
     return best.delta
 
 

@@ -6,6 +6,8 @@ which needs no gradient of that model.
 
 from __future__ import annotations
 
+import copy
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
@@ -35,14 +37,17 @@ def network(shape: tuple[int, ...], classes: int, width: int) -> nn.Sequential:
 
 
 def twin(domain: Domain, width: int = 16) -> nn.Module:
-    """A network that learned from the domain's clean images, on the CPU; trained once a process, always the same."""
+    """A network that learned from the domain's clean images, on the CPU; trained once a process, always the same.
+
+    Every call gives a copy, which the caller may move to another device.
+    """
     key = (id(domain.train.x), width)
     if key not in KNOWN:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             model = network(domain.shape, domain.classes, width)
         KNOWN[key] = taught(model, domain.train)
-    return KNOWN[key]
+    return copy.deepcopy(KNOWN[key])
 
 
 def taught(model: nn.Module, images: Labelled) -> nn.Module:

@@ -79,8 +79,8 @@ class Config:
     """folder of photos from which mnistm is made anew"""
     method: Method = "dann"
     """what is done about the target"""
-    dynamics: str = "simultaneous"
-    """how learner and critic move; see `sparring train gan --help`"""
+    dynamics: str = "auto"
+    """how learner and critic move (see `sparring train gan --help`); auto is alternating for adda, else simultaneous"""
     batch: int = 64
     """images of each domain in a round"""
     weight: float = 1.0
@@ -90,7 +90,8 @@ class Config:
     normalisation: Literal["mean", "instance", "none"] = "mean"
     """of images: less the mean image of both domains (the paper's); each by its own moments; or as they are"""
     batch_norm: Literal["none", "together", "apart"] = "none"
-    """after each convolution: over both domains' images of a batch together, or over each domain's apart"""
+    """after each convolution: over both domains' images of a batch together, or over each domain's apart (evaluations
+    then take the moving moments, which are of both)"""
     optimiser: Literal["sgd", "adam"] = "sgd"
     """with momentum 0.9 (the paper's), or Adam"""
     learning_rate: float = 0.01
@@ -117,7 +118,18 @@ class Config:
             raise BadInputError(f"labelled is {self.labelled}, and {self.method} sees no label of the target; leave it")
         if self.method == "transfer" and self.batch_norm != "none":
             raise BadInputError("transfer goes without batch norm, whose moments would be those of both domains")
-        dynamics.named(self.dynamics)
+        if dynamics.named(self.moving).state_dict() and self.method == "transfer":
+            raise BadInputError(
+                f"dynamics is {self.dynamics}, which remembers the first half of a transfer, and the second begins "
+                "anew; take simultaneous"
+            )
+
+    @property
+    def moving(self) -> str:
+        """The dynamics that is meant."""
+        if self.dynamics == "auto":
+            return "alternating" if self.method == "adda" else "simultaneous"
+        return self.dynamics
 
     @property
     def data(self) -> str:
@@ -368,7 +380,7 @@ def experiment(config: Config, *, seed: int, device: str) -> Experiment:
     source, target = both_domains(config)
     first = int(np.random.SeedSequence(seed).generate_state(1)[0])
     game = Adaptation(config, players_of(config, source, target, first)).to(device)
-    moves = dynamics.named(config.dynamics)
+    moves = dynamics.named(config.moving)
     play = Play(
         game,
         moves,
@@ -413,24 +425,31 @@ def judge(config: Config, source: Domain, target: Domain, seed: int) -> Judge:
             sheet = sheet_of(config, play, source, target, found)
         finally:
             learner.train(before)
-        return Evaluation(found, protocol_of(config, len(target.test.x), seed), [], [sheet])
+        return Evaluation(found, protocol_of(config, play.precision, len(target.test.x), seed), [], [sheet])
 
     return evaluation
 
 
-def protocol_of(config: Config, held_out: int, seed: int) -> dict[str, Any]:
-    """All that two numbers must have in common to be compared."""
+def protocol_of(config: Config, precision: networks.Precision, held_out: int, seed: int) -> dict[str, Any]:
+    """All that two numbers must have in common to be compared; `precision` as it was settled."""
     labels = "only judged by"
     if config.method in TAUGHT:
         labels = f"{config.labelled or 'all'} learned from"
+    layers = {"layers copied": config.copied, "frozen": config.frozen} if config.method == "transfer" else {}
+    behind = {"photos": "made anew" if config.photos else "as shipped"} if "mnistm" in config.data else {}
     return {
         "name": config.data,
+        **behind,
         "method": config.method,
+        **layers,
+        "dynamics": config.moving,
         "normalisation": config.normalisation,
         "batch norm": config.batch_norm,
         "optimiser": f"{config.optimiser} {config.learning_rate:g} {config.rate_rule}",
         "λ": f"{config.weight:g} {config.weight_rule}",
         "steps": config.schedule.steps,
+        "batch": config.batch,
+        "precision": precision,
         "samples": min(config.schedule.samples, held_out),
         "checkpoint": "last",
         "target labels": labels,

@@ -206,8 +206,8 @@ def _found(folder: Path, name: str) -> Path:
         if path.is_file():
             return path
     raise BadInputError(
-        f"there is no {name} (or {name}.gz) in {folder}; MNIST's four files are at {MNIST_HOME}. "
-        f"Name their folder with --data-dir, or the one above its folder mnist/ with the variable {FOLDER}"
+        f"there is no {name} (or {name}.gz) in {folder}; MNIST's four files are at {MNIST_HOME}. Name their folder, or "
+        f"the one above its folder mnist/, with --data-dir, or the latter with the variable {FOLDER}"
     )
 
 
@@ -241,18 +241,19 @@ def _images(pixels: NDArray[np.uint8], classes: NDArray[np.uint8], path: Path) -
 
 
 def folder_of(data_dir: str) -> Path:
-    """Where the idx files lie: `data_dir`, or the folder mnist/ of what the variable SPARRING_DATA names.
+    """Where the idx files lie: in `data_dir` or its folder mnist/, or in that of what the variable SPARRING_DATA names.
 
     Raises:
         BadInputError: nobody says where.
     """
     if data_dir:
-        return Path(data_dir)
+        home, below = Path(data_dir), Path(data_dir) / "mnist"
+        return below if below.is_dir() and not list(home.glob(f"{FILES[0]}*")) else home
     if FOLDER in os.environ:
         return Path(os.environ[FOLDER]) / "mnist"
     raise BadInputError(
-        f"where is MNIST? Name the folder of its four files with --data-dir, or the one above its folder mnist/ with "
-        f"the variable {FOLDER}; the files are at {MNIST_HOME}. (--data digits needs no file)"
+        f"where is MNIST? Name the folder of its four files, or the one above its folder mnist/, with --data-dir, or "
+        f"the latter with the variable {FOLDER}; the files are at {MNIST_HOME}. (--data digits needs no file)"
     )
 
 

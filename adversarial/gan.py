@@ -60,7 +60,8 @@ class Config:
     data: data.Name
     """what G learns to make"""
     data_dir: str = ""
-    """folder of the idx files of mnist, stacked-mnist and idx; default: mnist/ below what SPARRING_DATA names"""
+    """folder of the idx files of mnist, stacked-mnist and idx, or the one above their folder mnist/; default: what the
+    variable SPARRING_DATA names"""
     loss: LossName = "non-saturating"
     """what the players minimise; see the equations of this module"""
     dynamics: str = "alternating"

@@ -62,7 +62,7 @@ class Config:
     data: Literal["digits", "mnist", "idx"] = "digits"
     """digits are scikit-learn's; mnist and idx are read from a folder"""
     data_dir: str = ""
-    """folder of the idx files; default: mnist/ in what the variable SPARRING_DATA names"""
+    """folder of the idx files, or the one above their folder mnist/; default: what the variable SPARRING_DATA names"""
     method: Method = "fgsm-rs"
     """how the attacker begins and climbs"""
     epsilon: float = 0.3
@@ -284,6 +284,9 @@ def judge(config: Config, images: Domain, seed: int) -> Judge:
             sheet = sheet_of(config, play, images, found)
         protocol = {
             "name": config.data,
+            "method": config.method,
+            "steps": config.schedule.steps,
+            "precision": play.precision,
             "samples": len(x),
             "seeds": [seed, seed],
             "ball": f"{config.norm} {config.epsilon:g}",

@@ -3,8 +3,9 @@
 Every method is a sweep in FOLDER/METHOD of `sparring sweep dann`; what is complete is left alone, so a stopped
 benchmark goes on. A seed's figure is its run's own final evaluation: accuracy on all held-out target images, last
 checkpoint. No label of the target chose anything, except in `train_on_target`, fine-tuning and transfer, which learn
-from them. `_share_of_gap` is (method − source only) / (train on target − source only), seed by seed. `_a_distance` is
-what fresh probes see in frozen features, `_source_accuracy` and `_entropy` are known without labels, too.
+from them; the latter two do so in the second half of their rounds. `_share_of_gap` is (method − source only) / (train
+on target − source only), seed by seed, of runs that differ from the method's in nothing else. `_a_distance` is what
+fresh probes see in frozen features, `_source_accuracy` and `_entropy` are known without labels, too.
 
 MNIST, MNIST-M and USPS are found where the variable SPARRING_DATA says.
 """
@@ -12,6 +13,7 @@ MNIST, MNIST-M and USPS are found where the variable SPARRING_DATA says.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,12 +25,12 @@ import sweeps
 from matplotlib.figure import Figure
 from mixtures import minutes_of
 
-from sparring.adversarial.dann import CRITICAL, protocol_of
+from sparring.adversarial.dann import CRITICAL, Config, Method
 from sparring.runners import keepsakes, replay
 from sparring.runners.sweepfolder import Sweep
 
 UNLABELLED = (*CRITICAL, "mmd", "coral")  # the methods whose share of the gap is told
-FLOOR, CEILING = "source_only", "train_on_target"
+FLOOR, CEILING = "source-only", "train-on-target"
 FIGURES = {"source_accuracy": "source_accuracy", "a_distance": "a_distance", "entropy": "target_entropy"}
 JMLR = "Ganin et al., JMLR 2016, table 2"
 V1 = "Ganin & Lempitsky, arXiv 1409.7495v1 (2014), table 1"
@@ -47,11 +49,16 @@ def arguments(description: str, claim: str, methods: Sequence[str], seeds: int =
 
 def swept(options: argparse.Namespace, methods: Mapping[str, Sequence[str]]) -> dict[str, Sweep]:
     """The sweeps of the methods that were asked for, complete."""
-    more = ["--steps", str(options.steps)] if options.steps else []
     return {
-        name: sweeps.trained("dann", [*methods[name], *more], options.seeds, options.runs / name, options.jobs)
-        for name in options.methods
+        name: sweeps.trained("dann", words, options.seeds, options.runs / name, options.jobs)
+        for name, words in asked(options, methods).items()
     }
+
+
+def asked(options: argparse.Namespace, methods: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    """The options of every run of the methods that were asked for."""
+    more = ["--steps", str(options.steps)] if options.steps else []
+    return {name: [*methods[name], *more] for name in options.methods}
 
 
 def figures_of(done: Mapping[str, Sweep], seeds: Sequence[int]) -> dict[str, Any]:
@@ -67,21 +74,27 @@ def figures_of(done: Mapping[str, Sweep], seeds: Sequence[int]) -> dict[str, Any
         for figure, metric in FIGURES.items():
             figures[f"{name}_{figure}"] = record.over_seeds([one[metric] for one in judged])
         figures[f"{name}_minutes"] = float(np.mean([minutes_of(run) for run in runs]))
-    if {FLOOR, CEILING} <= accuracies.keys():
-        floor, ceiling = (np.array(accuracies[name]) for name in (FLOOR, CEILING))
-        for name in (name for name, sweep in done.items() if sweep.job.config.method in UNLABELLED):
-            figures[f"{name}_share_of_gap"] = record.over_seeds(
-                list((np.array(accuracies[name]) - floor) / (ceiling - floor))
-            )
+    for name in (name for name, sweep in done.items() if sweep.job.config.method in UNLABELLED):
+        ends = [like(done[name].job.config, done, method) for method in (FLOOR, CEILING)]
+        if all(ends):
+            floor, ceiling = (np.array(accuracies[end]) for end in ends)
+            gained = (np.array(accuracies[name]) - floor) / (ceiling - floor)
+            figures[f"{name}_share_of_gap"] = record.over_seeds(list(gained))
     return figures
 
 
-def protocols(done: Mapping[str, Sweep], methods: Mapping[str, Sequence[str]]) -> dict[str, Any]:
-    """What every method's number stands on, and the command that makes it."""
+def like(config: Config, done: Mapping[str, Sweep], method: Method) -> str:
+    """The name of the runs that differ from `config` in their method alone; empty where there are none."""
+    wanted = dataclasses.replace(config, method=method)
+    return next((name for name, sweep in done.items() if sweep.job.config == wanted), "")
+
+
+def protocols(done: Mapping[str, Sweep], words: Mapping[str, Sequence[str]], seed: int) -> dict[str, Any]:
+    """What every method's number stands on, as the run of a seed was judged, and the command that makes it."""
     return {
         name: {
-            **{key: told for key, told in protocol_of(sweep.job.config, 10**9, 0).items() if key != "seeds"},
-            "job": ["sparring", "sweep", "dann", *methods[name]],
+            **{key: told for key, told in sweep.folder(seed).judgement()["protocol"].items() if key != "seeds"},
+            "job": ["sparring", "sweep", "dann", *words[name]],
         }
         for name, sweep in done.items()
     }
@@ -91,9 +104,10 @@ def draw(figures: Mapping[str, Any], methods: Sequence[str], title: str, path: P
     """A row a method."""
     figure = Figure(figsize=(9, 0.42 * len(methods) + 1.3), layout="constrained")
     axes = pictures.axes_of(figure, title=title, xlabel="accuracy on the target")
-    ends = (FLOOR, CEILING)
+    ends = (FLOOR.replace("-", "_"), CEILING.replace("-", "_"))  # and the same, normalised
     colours = [
-        pictures.GREY if name in ends else pictures.VERMILLION if "dann" in name else pictures.BLUE for name in methods
+        pictures.GREY if name.startswith(ends) else pictures.VERMILLION if "dann" in name else pictures.BLUE
+        for name in methods
     ]
     pictures.estimates(axes, [figures[name] for name in methods], colours)
     pictures.rows(axes, [name.replace("_", " ") for name in methods])
@@ -114,15 +128,15 @@ def measure(
     *,
     seeds: int = 5,
     notes: str = "",
-) -> None:
-    """The benchmark `claim`."""
+) -> tuple[dict[str, Any], Path]:
+    """The benchmark `claim`: its figures, and where they are written."""
     options = arguments(f"{description}\n{__doc__}", claim, list(methods), seeds)
     done = swept(options, methods)
     figures = figures_of(done, options.seeds)
     path = record.write(
         claim,
         figures=figures,
-        protocol={"checkpoint": "last", "methods": protocols(done, methods)},
+        protocol={"checkpoint": "last", "methods": protocols(done, asked(options, methods), options.seeds[0])},
         seeds=options.seeds,
         notes=f"Means over seeds with bootstrap intervals; _minutes are of training, with as many runs at a time as "
         f"there are cores. {notes}".strip(),
@@ -131,3 +145,4 @@ def measure(
     draw(figures, options.methods, f"{claim}: {len(options.seeds)} seeds", path)
     if "dann" in done:
         before_and_after(done["dann"], options.seeds[0], path.with_name(f"{claim}_features.png"))
+    return figures, path

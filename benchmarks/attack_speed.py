@@ -1,8 +1,12 @@
 """How fast PGD is: steps of one image a second, beside ART and torchattacks where they are installed.
 
-All attack the same network (that of `sparring train robust`, MNIST's size) on the same images with the same steps from
-a random point, in alternating turns; medians over turns. Ours looks at every point and keeps the best one, the others
-keep the last; `_loss` is the mean loss that each reaches, so that one sees that they do the same work.
+All attack the same network (that of `sparring train robust`, trained on clean images of MNIST) on the same held-out
+images with the same steps from a random point, in alternating turns; medians over turns. Ours looks at every point and
+keeps the best one, the others keep the last; `_loss` is the mean loss that each reaches, so that one sees that they do
+the same work. torchattacks is compared where somebody installed it: its releases end in 2023 and ask for requests 2.25
+and torchvision, which would replace this environment's requests and torch.
+
+MNIST is found where the variable SPARRING_DATA says.
 """
 
 from __future__ import annotations
@@ -18,16 +22,17 @@ import record
 import torch
 from torch import Tensor, nn
 
-from sparring.adversarial import attacks, convnet
+from sparring.adversarial import attacks, convnet, robust
 from sparring.adversarial.attacks import Attack, Ball
+from sparring.adversarial.domains import Domain
 
-SHAPE, CLASSES, WIDTH = (1, 28, 28), 10, 16
+WIDTH = 16
 EPSILON, STEP = 0.3, 0.05
 PACKAGES = {"art": "adversarial-robustness-toolbox", "torchattacks": "torchattacks"}
 Method = Callable[[Tensor, Tensor], Tensor]
 
 
-def contenders(model: nn.Module, steps: int, installed: list[str]) -> dict[str, Method]:
+def contenders(model: nn.Module, domain: Domain, steps: int, installed: list[str]) -> dict[str, Method]:
     """Each from images and labels to attacked images."""
     attack = Attack("climb", Ball(EPSILON), steps=steps, step=STEP / EPSILON)
     found: dict[str, Method] = {"ours": lambda x, y: attack(model, x, y, torch.Generator().manual_seed(0))}
@@ -38,8 +43,8 @@ def contenders(model: nn.Module, steps: int, installed: list[str]) -> dict[str, 
         known = PyTorchClassifier(
             model,
             nn.CrossEntropyLoss(),
-            input_shape=SHAPE,
-            nb_classes=CLASSES,
+            input_shape=domain.shape,
+            nb_classes=domain.classes,
             clip_values=(0.0, 1.0),
             device_type="cpu",
         )
@@ -63,11 +68,11 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
-    model = convnet.network(SHAPE, CLASSES, WIDTH).eval()
-    x = torch.rand(options.images, *SHAPE, generator=torch.Generator().manual_seed(1))
-    y = attacks.reads(model, x)
+    mnist = robust.images_of("mnist", "")
+    model = convnet.twin(mnist, WIDTH)
+    x, y = (part[: options.images] for part in mnist.test)
     installed = [name for name in PACKAGES if importlib.util.find_spec(name)]
-    methods = contenders(model, options.steps, installed)
+    methods = contenders(model, mnist, options.steps, installed)
     seconds: dict[str, list[float]] = {name: [] for name in methods}
     figures: dict[str, float] = {}
     for turn in range(options.turns + 1):  # the first warms up
@@ -91,7 +96,7 @@ def main() -> None:
             "threads": options.threads,
             "ball": f"linf {EPSILON}",
             "step": STEP,
-            "network": f"convnet, width {WIDTH}, {list(SHAPE)}",
+            "network": f"convnet, width {WIDTH}, {list(mnist.shape)}, clean training",
         },
         seeds=[0],
         notes=f"Not installed: {', '.join(PACKAGES.keys() - set(installed)) or 'none'}.",

@@ -9,6 +9,7 @@ METHODS = {
     "dann_normalised": NORMALISED,
     "source_only_normalised": [*NORMALISED, "--method", "source-only"],
     "train_on_target": [*PRESET, "--method", "train-on-target"],
+    "train_on_target_normalised": [*NORMALISED, "--method", "train-on-target"],
 }
 PUBLISHED = {
     "source_only": {"value": 0.5225, "source": adaptation.JMLR},

@@ -2,8 +2,8 @@
 
 Every method is a sweep of `sparring sweep robust` in FOLDER/METHOD; then `sparring attack` does what ATTACKS says to
 the last checkpoint of every seed, on all 10,000 held-out images. What is complete is left alone, so a stopped benchmark
-goes on. `_verdict` is what the masking alarm says of the number; `_transfer` and `_noise` are what the same attack made
-on a natural twin, and noise, leave. `fgsm` is the training that fails.
+goes on. `_verdict` is what the masking alarm says of the number, from the first 200 images; `_transfer` is what the
+same attack leaves when it was made on a natural twin, `_noise` what noise leaves. `fgsm` is the training that fails.
 
 MNIST is found where the variable SPARRING_DATA says.
 """
@@ -20,13 +20,14 @@ import numpy as np
 import pictures
 import record
 import sweeps
+import torch
 from matplotlib.figure import Figure
 from mixtures import minutes_of
 from rich.console import Console
 
 from sparring.runners import siege
 from sparring.runners.folder import RunFolder
-from sparring.runners.job import Job
+from sparring.runners.job import Job, cores
 from sparring.runners.options import Attack as Options
 
 METHODS = {
@@ -50,7 +51,7 @@ PUBLISHED = {
     "fgsm_rs_pgd50x10": {"value": 0.8877, "source": WONG},
     "pgd_training_clean": {"value": 0.988, "source": f"{MADRY}, a larger network"},
     "pgd_training_pgd100x20": {"value": 0.893, "source": f"{MADRY}, a larger network"},
-    "pgd_training_transfer": {"value": 0.957, "source": f"{MADRY}: PGD-100×20 made on another network"},
+    "pgd_training_pgd100x20_transfer": {"value": 0.957, "source": f"{MADRY}: PGD-100×20 made on another network"},
 }
 
 
@@ -63,6 +64,7 @@ def besieged(run: RunFolder, options: Options) -> dict[str, Any]:
     """What `sparring attack` finds of a run, or has found."""
     job = Job.of(run)
     experiment = job.build()
+    torch.set_num_threads(cores())  # many images at a time are worth sharing, which the batches of training may not be
     update = run.restore(experiment.algorithm.parts())
     assert update is not None
     subject = siege.subject_of(job.algorithm, job.config, experiment.algorithm)
@@ -89,8 +91,8 @@ def figures_of(name: str, runs: Sequence[RunFolder], attacks: Sequence[Sequence[
         key = f"{name}_{title(options[0])}"
         figures[key] = record.over_seeds([list(one["accuracy"].values())[-1]["accuracy"] for one in found])
         figures[f"{key}_verdict"] = [one["verdict"] for one in found]
-        for row in ("clean", "transfer", "noise"):
-            figures[f"{name}_{row}"] = record.over_seeds([one["accuracy"][row]["accuracy"] for one in found])
+        for row, told in (("clean", name), ("noise", name), ("transfer", key)):
+            figures[f"{told}_{row}"] = record.over_seeds([one["accuracy"][row]["accuracy"] for one in found])
     return figures
 
 
@@ -99,7 +101,8 @@ def draw(figures: dict[str, Any], path: Path) -> None:
     shown = [name for name, figure in figures.items() if isinstance(figure, dict)]
     figure = Figure(figsize=(9, 0.34 * len(shown) + 1.2), layout="constrained")
     axes = pictures.axes_of(figure, title="MNIST, ε = 0.3", xlabel="accuracy")
-    colours = [pictures.VERMILLION if "pgd1" in name or "pgd5" in name else pictures.BLUE for name in shown]
+    strongest = [name.endswith(("pgd50x10", "pgd100x20")) for name in shown]
+    colours = [pictures.VERMILLION if one else pictures.BLUE for one in strongest]
     pictures.estimates(axes, [figures[name] for name in shown], colours)
     pictures.rows(axes, [name.replace("_", " ") for name in shown])
     pictures.save(figure, path)

@@ -116,11 +116,15 @@ def where(config: Any) -> list[str]:
 def rebuild(kind: type, values: Mapping[str, Any]) -> Any:
     """A (nested) frozen dataclass from its `dataclasses.asdict`.
 
+    What tells no precision is older than that option, and learned in fp32.
+
     Raises:
         TypeError: a field is missing or unknown.
     """
     kinds = typing.get_type_hints(kind)
     nested = {name for name in values if dataclasses.is_dataclass(kinds.get(name))}
+    if "precision" in kinds:
+        values = {"precision": "fp32", **values}
     return kind(**{name: rebuild(kinds[name], value) if name in nested else value for name, value in values.items()})
 
 

@@ -200,7 +200,7 @@ class Attack:
     norm: Literal["linf", "l2"] | None = None
     """of the ball: the largest change of a pixel, or the Euclidean length; default: likewise"""
     step: float = 0.0
-    """length of a step, in units of epsilon; 0: the attack's usual one"""
+    """length of a step of fgsm-rs, climb and pgd, in units of epsilon; 0: the usual one"""
     targeted: bool = False
     """towards the class that the model thinks least likely, not away from the right one"""
     samples: int = 1_000
@@ -361,7 +361,8 @@ def chosen_preset(presets: dict[str, Any], words: Sequence[str]) -> str:
     """The preset that a command line starts from: the one it names, else the first for the world, or data, it names.
     (A pair of domains is named by `source` and `target`, or by one of them.)
 
-    A world that no preset plays takes the first for one of its kind.
+    A world that no preset plays takes the first for one of its kind; a pair of domains that no preset has, the first
+    that has one of them, in either place.
 
     Raises:
         BadInputError: no preset has that name, or none plays on that board and there is no komi.
@@ -378,6 +379,7 @@ def chosen_preset(presets: dict[str, Any], words: Sequence[str]) -> str:
             f"no preset plays on {asked['board']} lines, so that none says what is fair: give --komi, too, or name the "
             f"--preset to start from ({', '.join(presets)})"
         )
+    near = [key for key, preset in presets.items() if set(asked.values()) & set(places_of(preset.config).values())]
     worlds = {key: world.env for key, preset in presets.items() if (world := world_of(preset.config))}
     kin = [key for key, own in worlds.items() if env and module_of(own) is module_of(env)]
-    return [*same, *kin, next(iter(presets))][0]
+    return [*same, *near, *kin, next(iter(presets))][0]

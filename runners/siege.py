@@ -1,7 +1,8 @@
 """A siege: what a trained classifier stands, attack by attack, and whether that is evidence.
 
 The attack that was asked for stands beside baselines that anybody should beat: noise, one change for all images, one
-step, and the same attack made on another model. The alarm checks all of it; everything lies in the run's folder.
+step, and the same attack made on another model. The alarm checks the attack that was asked for, the last row, on the
+first `alarm.IMAGES` images; everything lies in the run's folder.
 """
 
 from __future__ import annotations
@@ -69,9 +70,14 @@ def attack_of(options: Options, usual: Attack) -> Attack:
     """The attack that was asked for; what is not said is as the run's own evaluations have it.
 
     Raises:
-        BadInputError: the ball is larger than the pixels' range, or a number of steps is none.
+        BadInputError: the ball is larger than the pixels' range, a number of steps is none, or a step is told to an
+            attack that has none of its own.
     """
     own = usual.ball
+    if options.step and options.attack not in attacks.STEPPED:
+        raise BadInputError(
+            f"--step {options.step:g} is for {', '.join(attacks.STEPPED)}; {options.attack} takes none: leave it"
+        )
     if options.norm not in (None, own.norm) and options.epsilon is None:
         raise BadInputError(f"--norm {options.norm} needs --epsilon: the run has {own.epsilon:g} in {own.norm}")
     epsilon = own.epsilon if options.epsilon is None else options.epsilon
@@ -115,7 +121,8 @@ def besieged(subject: Subject, options: Options, device: str, watch: Watch = unw
         stood[name] = judged(attacks.reads(model, attacked()), y, aims)
     watch(len(rows), len(rows) + 1)
     some = slice(alarm.IMAGES)
-    checks = alarm.sounded(model, x[some], y[some], attack, dice, other)
+    aims = None if target is None else target[some]
+    checks = alarm.sounded(model, x[some], y[some], attack, dice, other, aims)
     return Siege(attack, options.targeted, stood, checks)
 
 
@@ -164,7 +171,8 @@ def record_of(siege: Siege, options: Options, update: int) -> dict[str, Any]:
 def path_of(attack: Attack, options: Options, update: int, run: Path) -> Path:
     """Where in the run's folder it is kept."""
     words = [f"{update:08d}", title(attack).replace("×", "x"), attack.ball.norm, f"{attack.ball.epsilon:g}"]
-    words += ["targeted"] * options.targeted + [f"seed{options.seed}", str(options.samples)]
+    words += [f"step{attack.step:g}"] * bool(attack.step) + ["targeted"] * options.targeted
+    words += [f"seed{options.seed}", str(options.samples)]
     return run / FOLDER / f"{'-'.join(words)}.json"
 
 

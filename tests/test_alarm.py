@@ -205,6 +205,47 @@ def test_a_number_that_one_step_found_is_no_evidence_where_many_find_more():
     assert fired_by("fgsm") == {"converged"}
 
 
+def test_an_attack_of_few_steps_is_no_yardstick_for_itself():
+    x = torch.rand(200, 1, SIDE, SIDE, generator=dice())
+    y = bent(0)(x).argmax(1)
+    checks = alarm.sounded(bent(0), x, y, Attack("climb", Ball(0.06), steps=1), dice(), bent(1))
+    assert "converged" in {check.name for check in checks if not check.passed}
+
+
+def test_yardsticks_climb_as_far_whatever_the_attack_takes():
+    slopes = []
+
+    class Counting(Stripes):
+        def forward(self, x):
+            slopes.append(torch.is_grad_enabled())
+            return super().forward(x)
+
+    counts = []
+    for attack in (Attack("noise", Ball(0.05)), Attack("noise", Ball(0.05), steps=10**6, step=7.0)):
+        slopes.clear()
+        x, y = bright_and_dark(10)
+        alarm.sounded(Counting().eval(), x, y, attack, dice(), Stripes().eval())
+        counts.append((sum(slopes), len(slopes)))
+    assert alarm.STEPS >= 40
+    assert counts[0] == counts[1]
+    assert counts[0][0] == 5 * alarm.STEPS + 4  # many, twice as many, ε / 2, the widest; two of one step, two slopes
+
+
+def test_a_target_is_the_attacks_alone():
+    """What leaves more to be read rightly than any error would is no number of what is stood."""
+    x = torch.rand(200, 1, SIDE, SIDE, generator=dice())
+    y = bent(0)(x).argmax(1)
+    target = bent(0)(x).argmin(1)
+    attack = Attack("pgd", Ball(0.06), steps=40)
+    aimed = alarm.measured(bent(0), x, y, attack, dice(), bent(1), target)
+    free = alarm.measured(bent(0), x, y, attack, dice(), bent(1), None)
+    moved = attack(bent(0), x, y, dice(), target)
+    assert aimed.attack == float((bent(0)(moved).argmax(1) == y).double().mean()) > free.attack + 0.1
+    assert aimed._replace(attack=free.attack) == free
+    failed = {check.name for check in alarm.sounded(bent(0), x, y, attack, dice(), bent(1), target) if not check.passed}
+    assert "converged" in failed
+
+
 def test_a_model_in_training_mode_is_refused():
     x, y = bright_and_dark(10)
     with pytest.raises(BadInputError, match="the model is in training mode"):

@@ -3,13 +3,14 @@
 import dataclasses
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from sparring.adversarial import attacks
+from sparring.adversarial import attacks, convnet, robust
 from sparring.adversarial.attacks import WAYS, Attack, Ball
 from sparring.envs.errors import BadInputError
 
@@ -283,6 +284,28 @@ def test_what_is_weaker_is_weaker():
     assert left["noise"] > left["square"] > left["pgd"]
 
 
+def test_every_image_has_a_square_of_its_own_place():
+    """A model that nothing helps against keeps the stripes, so that each try differs from them in one square."""
+    asked = []
+
+    class Deaf(nn.Module):
+        def forward(self, some):
+            asked.append(some)
+            return torch.zeros(len(some), 3)
+
+    x = torch.full((60, 2, 8, 8), 0.5)
+    Attack("square", Ball(0.2), steps=40)(Deaf().eval(), x, torch.zeros(60, dtype=torch.long), dice())
+    stripes, *tries = asked
+    for step, one in enumerate(tries):
+        side = round(((0.5 * (1 - step / 40) ** 2 + 0.01) * 64) ** 0.5)
+        changed = (one != stripes).any(1)
+        rows, columns = ([p.nonzero()[:, 0] for p in changed.any(way)] for way in (2, 1))
+        for some in (rows, columns):
+            assert all(int(p[-1] - p[0]) < side for p in some if len(p))
+        places = {(int(r[0]), int(c[0])) for r, c in zip(rows, columns, strict=True) if len(r)}
+        assert len(places) > 5
+
+
 # ---------------------------------------------------------------------------------------------- what is refused
 
 
@@ -306,6 +329,8 @@ def test_what_cannot_be_attacked_soundly_is_refused():
             attack(model, spoilt, y, dice())
     with pytest.raises(BadInputError, match="there are 3 images and 2 labels; each image has one"):
         attack(model, x, y[:2], dice())
+    with pytest.raises(BadInputError, match="there are 0 images; give an attack at least one"):
+        attack(model, x[:0], y[:0], dice())
 
 
 def test_settings_that_cannot_be_are_refused():
@@ -344,3 +369,26 @@ def test_fgsm_and_pgd_find_what_art_finds():
         ours = Attack("climb", ball, steps=30, step=0.1)(model, x, y, dice())
         left = [int((attacks.reads(model, some) == y).sum()) for some in (ours, torch.from_numpy(many))]
         assert abs(left[0] - left[1]) <= 2
+
+
+def test_squares_find_at_least_what_arts_find():
+    """With as many queries; theirs have one place for all images and other sizes, so that only strength is asked."""
+    estimators = pytest.importorskip("art.estimators.classification")
+    evasion = pytest.importorskip("art.attacks.evasion")
+    digits = robust.images_of("digits", "")
+    model, x, y = convnet.twin(digits, 8), digits.test.x[:100], digits.test.y[:100]
+    known = estimators.PyTorchClassifier(
+        model, nn.CrossEntropyLoss(), input_shape=digits.shape, nb_classes=10, clip_values=(0.0, 1.0), device_type="cpu"
+    )
+    before = np.random.get_state()  # noqa: NPY002  # ART rolls the global dice
+    np.random.seed(0)  # noqa: NPY002
+    try:
+        theirs = evasion.SquareAttack(
+            known, norm=np.inf, eps=0.15, max_iter=100, p_init=0.8, nb_restarts=1, batch_size=100, verbose=False
+        ).generate(x.numpy(), y.numpy())
+    finally:
+        np.random.set_state(before)  # noqa: NPY002
+    ours = Attack("square", Ball(0.15), steps=100)(model, x, y, dice())
+    left = [float((attacks.reads(model, some) == y).double().mean()) for some in (ours, torch.from_numpy(theirs))]
+    assert left[0] <= left[1] + 0.03
+    assert left[1] < 0.6  # and theirs is an attack

@@ -20,7 +20,7 @@ from sparring.agents import networks
 from sparring.agents.ppo import PRESETS
 from sparring.envs import episodes
 from sparring.envs.errors import BadInputError
-from sparring.runners import begin, cli, job, options, session
+from sparring.runners import begin, catalog, cli, job, options, session
 from sparring.runners.folder import RunFolder
 from sparring.runners.tracker import Silent
 
@@ -660,6 +660,17 @@ def test_a_bf16_run_is_judged_and_goes_on_where_the_hardware_lacks_it(monkeypatc
     here.build()
     with pytest.raises(BadInputError, match="precision is bf16, which this cpu does not compute in; use fp32, or auto"):
         swift.build()
+
+
+def test_a_stored_run_that_tells_no_precision_learned_in_fp32():
+    """It is older than the option, so that `auto`, today's default, is not what it had."""
+    for name in ("ppo", "dann", "robust", "alphazero"):
+        module = catalog.load(name)
+        config = next(iter(module.PRESETS.values())).config
+        told = dataclasses.asdict(config)
+        assert job.rebuild(module.Config, told).precision == config.precision == "auto"
+        del told["precision"]
+        assert job.rebuild(module.Config, told) == dataclasses.replace(config, precision="fp32")
 
 
 def test_a_run_is_judged_under_any_protocol_that_has_its_actions(finished):

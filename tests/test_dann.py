@@ -139,6 +139,15 @@ def test_any_dynamics_moves_both_but_those_for_zero_sum_games(name):
     assert all(moved)
 
 
+@pytest.mark.parametrize("method", dann.Method.__args__)
+def test_addas_players_take_turns_unless_told_otherwise_and_all_others_move_at_once(method):
+    expected = "alternating" if method == "adda" else "simultaneous"
+    play, *_ = dann.experiment(config(method=method), seed=0, device="cpu")
+    assert type(play.dynamics) is DYNAMICS[expected]
+    assert config(method=method, dynamics="extragradient").moving == "extragradient"
+    assert dann.protocol_of(play.game.config, play.precision, 100, 0)["dynamics"] == expected
+
+
 @pytest.mark.parametrize("method", ["dann", "cdan", "adda", "mmd", "source-only", "train-on-target"])
 def test_one_look_for_both_players_gives_the_losses_that_two_looks_give(method):
     batch, game = pair_of(TINY), game_of(config(method=method, weight_rule="constant"))
@@ -404,18 +413,40 @@ def test_the_protocol_is_stored_with_the_number(judged):
     assert judged[2].protocol == {
         "name": "digits-to-colour-digits",
         "method": "dann",
+        "dynamics": "simultaneous",
         "normalisation": "mean",
         "batch norm": "none",
         "optimiser": "sgd 0.01 inverse",
         "λ": "1 ramp",
         "steps": 20,
+        "batch": 8,
+        "precision": "fp32",
         "samples": 100,
         "checkpoint": "last",
         "target labels": "only judged by",
         "seeds": [0, 0],
     }
-    told = dann.protocol_of(config(method="train-on-target", labelled=50, batch_norm="apart"), 2_000, 3)
+    told = dann.protocol_of(config(method="train-on-target", labelled=50, batch_norm="apart"), "fp32", 2_000, 3)
     assert (told["target labels"], told["batch norm"], told["samples"]) == ("50 learned from", "apart", 40)
+
+
+def test_settings_that_learn_otherwise_are_never_told_alike():
+    """But for what a protocol cannot show: which photos, and where files lie."""
+    mnist = config(source="mnist", target="mnistm")
+    transfer = config(method="transfer", labelled=9)
+    pairs = [
+        (TINY, config(dynamics="extragradient")),
+        (TINY, config(batch=9)),
+        (config(method="adda"), config(method="adda", dynamics="simultaneous")),
+        (transfer, dataclasses.replace(transfer, copied=2)),
+        (transfer, dataclasses.replace(transfer, frozen=True)),
+        (mnist, dataclasses.replace(mnist, photos="somewhere")),
+    ]
+    for one, other in pairs:
+        assert dann.protocol_of(one, "fp32", 100, 0) != dann.protocol_of(other, "fp32", 100, 0)
+    assert dann.protocol_of(TINY, "fp32", 100, 0) != dann.protocol_of(TINY, "bf16", 100, 0)
+    told = dann.protocol_of(dataclasses.replace(mnist, photos="somewhere"), "fp32", 100, 0)
+    assert "somewhere" not in str(told)
 
 
 def test_an_evaluation_changes_nothing(judged):
@@ -455,6 +486,10 @@ def test_a_subject_is_what_the_learner_says_of_the_target(judged):
         ("--source usps --target mnist", "usps-to-mnist"),
         ("--source=mnist --target=mnistm --normalisation instance", "mnist"),
         ("--target usps --preset mnist", "mnist"),
+        ("--source mnistm --target mnist", "mnist"),
+        ("--source usps --target mnistm", "mnist"),
+        ("--source mnistm --target usps", "mnist"),
+        ("--source colour-digits --target digits", "digits"),
     ],
 )
 def test_the_domains_that_are_named_choose_the_preset(words, preset):
@@ -497,6 +532,10 @@ def test_the_networks_are_the_papers_for_mnist():
         ({"copied": 6}, "copied is 6; it must be between 0 and 5"),
         ({"batch": 1}, "batch is 1; it must be at least 2"),
         ({"dynamics": "simultan"}, "no dynamics is called 'simultan'; did you mean simultaneous"),
+        *(
+            ({"method": "transfer", "dynamics": name}, f"dynamics is {name}, which remembers.*; take simultaneous")
+            for name in ("optimistic", "lookahead", "lookahead:inner=optimistic")
+        ),
     ],
 )
 def test_what_cannot_be_is_refused(changes, said):

@@ -102,6 +102,16 @@ def test_idx_files_are_read_gzipped_or_not(folder):
     assert images.held_out.y.tolist() == [0, 1, 2]
 
 
+def test_the_folder_above_mnist_may_be_named_too(folder, tmp_path_factory):
+    above = tmp_path_factory.mktemp("above")
+    (above / "mnist").symlink_to(folder)
+    assert data.folder_of(str(above)) == above / "mnist"
+    assert data.load("idx", str(above)).shape == (1, 4, 5)
+    (folder / "mnist").mkdir()
+    assert data.folder_of(str(folder)) == folder  # its own files come first
+    assert data.folder_of(str(folder / "none")) == folder / "none"
+
+
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=4), st.data())
 def test_an_array_survives_its_file(sides, drawn):
     array = np.array(

@@ -36,6 +36,15 @@ RUNS = {name: [*words, *TINY] for name, words in IN_WORLDS.items()} | {
         *["--vocabulary", "12", "--length", "6", "--sentences", "300", "--held-out", "40", "--hidden", "8"],
         *["--mle-rounds", "12", "--mle-batches", "4", "--warm-rounds", "4", "--d-sentences", "64", "--rollouts", "2"],
     ],
+    # λ rises with the rounds, whose count is part of the game
+    "dann": [
+        *["dann", "--steps", "120", "--rounds", "3", "--save-every", "2", "--evaluate-every", "39", "--samples", "20"],
+        *["--weight-rule", "ramp", "--batch", "8", "--track", "off"],
+    ],
+    "robust": [
+        *["robust", "--method", "fgsm-rs", "--steps", "200", "--rounds", "5", "--save-every", "2", "--track", "off"],
+        *["--evaluate-every", "39", "--samples", "20", "--batch", "20", "--width", "4", "--attack-steps", "2"],
+    ],
 }
 CHILD = """
 import itertools, time
@@ -166,6 +175,8 @@ def assert_same_run(path, other):
         ("sb3-ppo", [signal.SIGKILL] * 2),
         ("sb3-dqn", [signal.SIGKILL, signal.SIGINT, signal.SIGKILL]),
         ("seqgan", [signal.SIGKILL, signal.SIGINT, signal.SIGKILL, signal.SIGKILL]),
+        ("dann", [signal.SIGKILL, signal.SIGINT]),
+        ("robust", [signal.SIGKILL, signal.SIGINT]),
     ],
 )
 def test_a_run_that_is_killed_at_random_and_resumed_equals_the_run_that_was_left_alone(tmp_path, whole, name, signals):

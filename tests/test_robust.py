@@ -2,6 +2,8 @@
 
 import dataclasses
 import math
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,8 +11,8 @@ import torch
 from torch import nn
 from torch.nn.functional import softplus
 
-from sparring.adversarial import convnet, robust
-from sparring.adversarial.attacks import Ball
+from sparring.adversarial import alarm, convnet, data, robust
+from sparring.adversarial.attacks import Attack, Ball, reads
 from sparring.adversarial.dynamics import Alternating
 from sparring.adversarial.game import Match
 from sparring.adversarial.play import Schedule
@@ -20,6 +22,7 @@ from sparring.runners import keepsakes
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
+SHARED = Path(os.environ.get(data.FOLDER, Path(__file__).parents[2] / "shared" / "data"))
 SHAPE = (1, 3, 3)
 TINY = Config(Schedule(steps=20, rounds=5, samples=40), batch=16, width=4, attack_steps=3)
 
@@ -260,6 +263,8 @@ def test_an_evaluation_says_what_its_number_is_worth(taught):
     assert evaluation.metrics["alarms"] == 0
     assert (protocol["ball"], protocol["attack"], protocol["samples"]) == ("linf 0.2", "PGD-10×1", 200)
     assert protocol["checkpoint"] == "last"
+    assert (protocol["method"], protocol["steps"]) == ("fgsm-rs", 300)
+    assert protocol["precision"] == taught["fgsm-rs"][1].precision != "auto"
     assert settings.attack.ball == Ball(0.2)
 
 
@@ -299,7 +304,13 @@ def test_a_subject_is_the_model_on_its_held_out_images(taught):
     assert subject.attack == settings.attack
 
 
-def test_the_natural_twin_is_always_the_same_and_reads_well():
+def test_who_moves_the_natural_twin_moves_a_copy():
+    images = robust.images_of("digits", "")
+    convnet.twin(images, 4).to("meta")
+    assert next(convnet.twin(images, 4).parameters()).device.type == "cpu"
+
+
+def test_the_natural_twin_is_always_the_same_and_reads_well(monkeypatch):
     images = robust.images_of("digits", "")
     torch.manual_seed(5)
     first = convnet.twin(images, 4)
@@ -307,8 +318,61 @@ def test_the_natural_twin_is_always_the_same_and_reads_well():
     torch.manual_seed(6)
     again = convnet.twin(images, 4)
     assert all(torch.equal(a, b) for a, b in zip(first.parameters(), again.parameters(), strict=True))
-    assert convnet.twin(images, 4) is again
+    monkeypatch.setattr(convnet, "taught", None)  # once a process
+    assert all(torch.equal(a, b) for a, b in zip(convnet.twin(images, 4).parameters(), again.parameters(), strict=True))
     assert float((again(images.test.x).argmax(1) == images.test.y).double().mean()) > 0.85
+
+
+# ---------------------------------------------------------------------------------------------- slowly
+
+
+def trained(preset, **changes):
+    """A preset's model, its attack, 200 held-out images with labels, and what its own evaluation says of PGD."""
+    settings = dataclasses.replace(robust.PRESETS[preset].config, **changes)
+    settings = dataclasses.replace(settings, schedule=dataclasses.replace(settings.schedule, samples=200))
+    play, table, judge = robust.experiment(settings, seed=0, device="cpu")
+    table.reset(0)
+    for _ in range(settings.schedule.updates):
+        play.update(table.draw(play))
+    domain = robust.images_of(settings.data, settings.data_dir)
+    return play.game.players["model"], domain, settings, judge(play)
+
+
+def under_one_step(model, domain, settings):
+    """What one step leaves of the accuracy, and what the alarm says of that number."""
+    attack, x, y = Attack("fgsm", settings.ball), domain.test.x[:200], domain.test.y[:200]
+    with robust.at_rest(model):
+        left = float((reads(model, attack(model, x, y, dice())) == y).double().mean())
+        checks = alarm.sounded(model, x, y, attack, dice(), convnet.twin(domain))
+    return left, alarm.evidence(checks)
+
+
+@pytest.mark.slow
+def test_training_on_one_step_from_the_image_collapses_and_the_alarm_says_so():
+    """Digits, ε = 0.4: what one step leaves, many steps take. (That a random start saves the training is for MNIST: on
+    digits so large a ball leaves nobody much to stand.)"""
+    *found, evaluation = trained("digits", method="fgsm", epsilon=0.4)
+    left, verdict = under_one_step(*found)
+    assert left > 0.5
+    assert evaluation.metrics["robust_accuracy"] < 0.05
+    assert verdict.startswith("not evidence")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not (SHARED / "mnist").is_dir(), reason="MNIST is not in ../shared/data")
+def test_on_mnist_a_random_start_saves_the_training_that_collapses_without(monkeypatch):
+    """A third of the presets' length. One step leaves much of both, many steps none of the one (Wong et al. 2020)."""
+    monkeypatch.setenv(data.FOLDER, os.fspath(SHARED))
+    schedule = Schedule(steps=2_000, samples=200)
+    *found, fallen = trained("mnist-fgsm", schedule=schedule)
+    left, verdict = under_one_step(*found)
+    *_, stood = trained("mnist-fgsm-rs", schedule=schedule)
+    assert left > 0.7
+    assert verdict.startswith("not evidence")
+    assert fallen.metrics["robust_accuracy"] < 0.05
+    assert fallen.metrics["clean_accuracy"] > 0.9
+    assert stood.metrics["robust_accuracy"] > 0.6
+    assert stood.protocol["robust accuracy"] == "evidence: 14 checks passed"
 
 
 # ---------------------------------------------------------------------------------------------- what is refused

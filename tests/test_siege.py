@@ -6,7 +6,7 @@ import pytest
 import torch
 from rich.console import Console
 
-from sparring.adversarial import robust
+from sparring.adversarial import alarm, robust
 from sparring.adversarial.alarm import Check
 from sparring.adversarial.attacks import Attack, Ball
 from sparring.runners import cli, siege
@@ -81,6 +81,29 @@ def test_targets_are_told_apart_from_errors(run, capsys):
     asked = record["accuracy"]["PGD-5×1"]
     assert asked["reached"] <= 1 - asked["accuracy"]
     assert record["accuracy"]["noise"]["reached"] is None
+
+
+def test_the_verdict_of_a_targeted_attack_is_about_it(run, capsys):
+    """On all images that are attacked, the alarm finds what the attack itself left."""
+    _, record, _ = attacked(run, "--targeted", "--epsilon", 0.1, "--steps", 20, capsys=capsys)
+    asked = record["accuracy"]["PGD-20×1"]["accuracy"]
+    [told] = [check["told"] for check in record["checks"] if check["name"] == "converged"]
+    assert told.endswith(f"this {asked:.1%}")
+    _, free, _ = attacked(run, "--epsilon", 0.1, "--steps", 20, capsys=capsys)
+    assert free["accuracy"]["PGD-20×1"]["accuracy"] < asked - alarm.SLACK
+    assert "converged" in record["verdict"]
+
+
+def test_steps_of_another_length_are_kept_apart_and_refused_where_there_are_none(run, capsys):
+    usual, _, _ = attacked(run, "--attack", "climb", "--steps", 3, capsys=capsys)
+    other, record, _ = attacked(run, "--attack", "climb", "--steps", 3, "--step", 0.5, capsys=capsys)
+    assert usual != other
+    assert "step0.5" in other.name
+    assert record["attack"]["step"] == 0.5
+    for name in ("fgsm", "r+fgsm", "random", "square"):
+        assert command("attack", run, "--attack", name, "--step", 0.5) == 2
+        said = " ".join(capsys.readouterr().err.split())
+        assert f"--step 0.5 is for fgsm-rs, climb, pgd; {name} takes none: leave it" in said
 
 
 @pytest.mark.parametrize("name", ["square", "random", "fgsm-rs", "r+fgsm", "fgsm"])
