@@ -29,6 +29,10 @@ IN_WORLDS = {
         *["--buffer-size", "1k", "--train-every", "8", "--gradient-steps", "4"],
     ],
 }
+ON_THREE_LINES = [
+    *["--board", "3", "--komi", "2.5", "--width", "8", "--blocks", "1", "--anchor", "2", "--games", "2"],
+    *["--save-every", "2", "--evaluate-every", "19", "--track", "off"],
+]
 RUNS = {name: [*words, *TINY] for name, words in IN_WORLDS.items()} | {
     # twelve rounds of likelihood, four of the discriminator, and play: some kills come within each
     "seqgan": [
@@ -44,6 +48,16 @@ RUNS = {name: [*words, *TINY] for name, words in IN_WORLDS.items()} | {
     "robust": [
         *["robust", "--method", "fgsm-rs", "--steps", "200", "--rounds", "5", "--save-every", "2", "--track", "off"],
         *["--evaluate-every", "39", "--samples", "20", "--batch", "20", "--width", "4", "--attack-steps", "2"],
+    ],
+    # a window of games, an average of weights, games counted
+    "alphazero": [
+        *["alphazero", *ON_THREE_LINES, "--steps", "80", "--draw", "2", "--slots", "2", "--simulations", "4"],
+        *["--window", "60", "--batch", "8"],
+    ],
+    # a pool of past policies
+    "ppo-selfplay": [
+        *["ppo-selfplay", *ON_THREE_LINES, "--steps", "2560", "--boards", "4", "--horizon", "16", "--join-every", "3"],
+        *["--minibatches", "2"],
     ],
 }
 CHILD = """
@@ -174,6 +188,8 @@ def assert_same_run(path, other):
         ("atari", [signal.SIGKILL, signal.SIGINT, signal.SIGKILL]),
         ("sb3-ppo", [signal.SIGKILL] * 2),
         ("sb3-dqn", [signal.SIGKILL, signal.SIGINT, signal.SIGKILL]),
+        ("alphazero", [signal.SIGKILL, signal.SIGINT, signal.SIGKILL]),
+        ("ppo-selfplay", [signal.SIGKILL] * 2),
         ("seqgan", [signal.SIGKILL, signal.SIGINT, signal.SIGKILL, signal.SIGKILL]),
         ("dann", [signal.SIGKILL, signal.SIGINT]),
         ("robust", [signal.SIGKILL, signal.SIGINT]),
