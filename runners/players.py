@@ -87,11 +87,6 @@ def player(name: str, *, simulations: int, seed: int = 0, timeout: float = TIMEO
     if kind == "mcts" and rest:
         searching = Searching("uct", whole(rest, name), c_puct=1.0)
         return Player(name, Searcher(by_playouts, searching, nodes=room(searching.simulations, simulations), seed=seed))
-    if name == "go5" and not champion.SHIPPED.exists():
-        raise BadInputError(
-            "no champion of 5×5 ships with this version yet; make one with "
-            "`sparring train alphazero --preset go5-cpu` and name its run"
-        )
     if name == "go5":
         return of_champion(name, champion.SHIPPED, simulations, seed, rows)
     if Path(name).exists():

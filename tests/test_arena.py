@@ -212,6 +212,15 @@ def test_who_cannot_be_called_is_told(name, why):
         players.player(name, simulations=8)
 
 
+def test_the_champion_of_5x5_that_ships_opens_in_the_centre_and_takes_the_whole_board(tmp_path):
+    ours, chance = players.players(["go5", "random"], simulations=16)
+    assert (ours.rules.height, ours.rules.komi) == (5, 24.5)
+    assert ours.opponent(Board(ours.rules), np.random.default_rng(0)) == 12
+    record, _ = met(tmp_path, ours, chance, games=4, opening=0, rules=players.common_rules([ours, chance], None, None))
+    black = [game for game in record["games"] if game["black"] == "go5"]
+    assert [(game["winner"], game["margin"]) for game in black] == [("black", 0.5)] * 2
+
+
 def test_nobody_meets_himself():
     with pytest.raises(BadInputError, match="random is named twice"):
         players.players(["random", "mcts:3", "random"], simulations=8)
