@@ -192,16 +192,27 @@ class Trees:
             self.logits[rows], self.values[rows] = evaluate(leaves, rows)
         kernels.expand(self.slab, self.ways, self.rule, self.logits, self.values, leaves.legal, leaves.over)
 
+    def prior(self, tree: int) -> Array:
+        """P of the root [A], with its noise; −1 where not legal."""
+        return np.asarray(self.slab.prior[tree, 0])
+
+    def visits(self, tree: int) -> Array:
+        """N of the root [A]."""
+        return np.asarray(self.slab.visits[tree, 0])
+
+    def total(self, tree: int) -> Array:
+        """W of the root [A]: what the visits brought, in the eyes of who moves there."""
+        return np.asarray(self.slab.total[tree, 0])
+
     def value(self, tree: int) -> float:
         """What the root is worth to who moves there: the mean of its evaluation and of all that it brought."""
-        visits, total = self.slab.visits[tree, 0], self.slab.total[tree, 0]
-        return float((self.slab.value[tree, 0] + total.sum()) / (1 + visits.sum()))
+        return float((self.slab.value[tree, 0] + self.total(tree).sum()) / (1 + self.visits(tree).sum()))
 
     def ranking(self, tree: int) -> list[int]:
         """The root's legal moves, the most advisable first: by visits, then by the prior; under gumbel, as the halving
         left them.
         """
-        prior, visits = self.slab.prior[tree, 0], self.slab.visits[tree, 0]
+        prior, visits = self.prior(tree), self.visits(tree)
         second = self._improved(tree) + self.slab.noise[tree] if self.searching.select == "gumbel" else prior
         order = np.lexsort((second, visits))[::-1]
         return [int(action) for action in order if prior[action] >= 0]
@@ -238,7 +249,7 @@ class Trees:
 
     def _unforced(self, tree: int) -> Array:
         """Visits of the root [A], less those that were forced where PUCT would not have paid them."""
-        prior, visits, total = (field[tree, 0] for field in (self.slab.prior, self.slab.visits, self.slab.total))
+        prior, visits, total = self.prior(tree), self.visits(tree), self.total(tree)
         if not (self.searching.forced and self.slab.noisy[tree]):
             return np.asarray(visits, float)
         best = int(np.argmax(visits))
