@@ -4,10 +4,10 @@ import zlib
 
 import numpy as np
 import pytest
+from plainsearch import Plain
 
 import boards
 from boards import TicTacToe, blind
-from plainsearch import Plain
 from sparring.agents.mcts import Searching, Trees
 from sparring.envs.go.games import Games
 from sparring.envs.go.rules import Rules
