@@ -33,6 +33,7 @@ from sparring.envs.worlds import Array
 UCT, PUCT, GUMBEL = 0, 1, 2
 ILLEGAL = np.float32(-1)  # as a prior
 ROOM = 5  # edges for each node: n of them leave behind what they had no room in, less than n together
+NEGATIVE, LEAST = np.int32(-1), np.int32(-(2**31) + 2**23 - 1)  # below 0, and −∞, as `ordered`
 SMALLEST = np.float32(1e-30)  # a prior whose logarithm is still a number
 
 
@@ -166,14 +167,30 @@ def exponential(x):
     return power
 
 
+@inlined
+def ordered(bits):
+    """An int32 as great among such as the float32 of these bits is: compilers make vector instructions of integers'
+    maxima, and of floats' none. Twice applied, the bits again.
+    """
+    return np.int32(bits ^ np.int32((bits >> np.int32(31)) & np.int32(0x7FFFFFFF)))
+
+
+@inlined
+def highest(values):
+    """What is highest [n], ordered, of the bits `values` [n] int32."""
+    most = np.int32(-(2**31))
+    for a in range(len(values)):
+        most = max(most, ordered(values[a]))
+    return most
+
+
 @vectorised
 def first_highest(scores, action):
     """Where the score is highest, and of those the action first."""
-    most, best = np.float32(-np.inf), -1
+    bits = scores[: len(action)].view(np.int32)
+    most, best = ordered(highest(bits)), -1
     for e in range(len(action)):
-        most = max(most, scores[e])
-    for e in range(len(action)):
-        if scores[e] == most and (best < 0 or action[e] < action[best]):
+        if bits[e] == most and (best < 0 or action[e] < action[best]):
             best = e
     return best
 
@@ -320,21 +337,22 @@ def descend(slab, ways, row, rule, scores):
             return node
 
 
-@vectorised
+@inlined
 def next_highest(keys, last, floor):
-    """The action of highest key above `floor` after `last`, which is −1 at first; −1 if there is none. Equals go in
-    order.
+    """The action of highest key [A] float32 after `last`, which is −1 at first; −1 if none is above `floor`, which is
+    ordered. Equals go in order.
     """
-    count, last = np.int32(len(keys)), np.int32(last)
-    bound, most = keys[last] if last >= 0 else np.float32(np.inf), floor
+    bits, count, last = keys.view(np.int32), np.int32(len(keys)), np.int32(last)
+    bound, most = ordered(bits[last]) if last >= 0 else np.int32(2**31 - 1), np.int32(floor)
     for a in range(count):
-        later = (keys[a] < bound) | ((keys[a] == bound) & (a > last))
-        most = max(most, keys[a] if later else floor)
+        key = ordered(bits[a])
+        later = (key < bound) | ((key == bound) & (a > last))
+        most = max(most, key if later else np.int32(floor))
     if most == floor:
         return np.int32(-1)
     start, best = last if most == bound else np.int32(-1), count
     for a in range(count):
-        best = min(best, a if (keys[a] == most) & (a > start) else count)
+        best = min(best, np.int32(a) if (ordered(bits[a]) == most) & (a > start) else count)
     return best
 
 
@@ -357,9 +375,9 @@ def offer(slab, tree, node, rule):
     if rule.kind == UCT:
         action = next_scrambled(prior, node, tried)
     elif rule.kind == GUMBEL and node == 0:
-        action = next_highest(slab.drawn[tree], last, -np.float32(np.inf))
+        action = next_highest(slab.drawn[tree], last, LEAST)
     else:
-        action = next_highest(prior, last, ILLEGAL)
+        action = next_highest(prior, last, NEGATIVE)
     if action >= 0:
         append(slab, tree, node, action)
 
