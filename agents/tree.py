@@ -175,22 +175,15 @@ def ordered(bits):
     return np.int32(bits ^ np.int32((bits >> np.int32(31)) & np.int32(0x7FFFFFFF)))
 
 
-@inlined
-def highest(values):
-    """What is highest [n], ordered, of the bits `values` [n] int32."""
-    most = np.int32(-(2**31))
-    for a in range(len(values)):
-        most = max(most, ordered(values[a]))
-    return most
-
-
 @vectorised
 def first_highest(scores, action):
     """Where the score is highest, and of those the action first."""
     bits = scores[: len(action)].view(np.int32)
-    most, best = ordered(highest(bits)), -1
+    most, best = LEAST, -1
     for e in range(len(action)):
-        if bits[e] == most and (best < 0 or action[e] < action[best]):
+        most = max(most, ordered(bits[e]))
+    for e in range(len(action)):
+        if ordered(bits[e]) == most and (best < 0 or action[e] < action[best]):
             best = e
     return best
 
@@ -489,9 +482,11 @@ def expand(slab, ways, rule, logits, values, legal, over):
 @vectorised
 def spread(logits, legal, prior):
     """The softmax of the legal logits, into `prior`."""
-    top, whole = np.float32(-np.inf), np.float32(0)
+    bits, most, whole = logits.view(np.int32), LEAST, np.float32(0)
     for a in range(len(prior)):
-        top = max(top, logits[a] if legal[a] else np.float32(-np.inf))
+        most = max(most, ordered(bits[a]) if legal[a] else LEAST)
+    prior.view(np.int32)[0] = ordered(most)
+    top = prior[0]
     for a in range(len(prior)):
         share = exponential(logits[a] - top) if legal[a] else np.float32(0)
         prior[a] = share
