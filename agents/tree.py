@@ -32,7 +32,7 @@ from sparring.envs.worlds import Array
 
 UCT, PUCT, GUMBEL = 0, 1, 2
 ILLEGAL = np.float32(-1)  # as a prior
-ROOM = 5  # edges for each node: n of them leave behind what they had no room in, less than n together
+ROOM = 5  # edges for each node: e of them take less than 4 e places, and all but one are others' nodes
 NEGATIVE, LEAST = np.int32(-1), np.int32(-(2**31) + 2**23 - 1)  # below 0, and −∞, as `ordered`
 SMALLEST = np.float32(1e-30)  # a prior whose logarithm is still a number
 

@@ -53,6 +53,7 @@ def agree(trees, tree, plain):
     assert trees.visits(tree).tolist() == plain.visits()
     assert trees.value(tree) == pytest.approx(plain.value(), abs=1e-5)
     np.testing.assert_allclose(trees.policy(tree), plain.policy(), atol=2e-4)
+    assert trees.slab.used[tree] <= trees.slab.action.shape[1]
 
 
 @pytest.mark.parametrize("evaluate", [surprising, blind])
