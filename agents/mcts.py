@@ -129,6 +129,7 @@ class Trees:
             float(rows > 1),
         )
         self.logits = np.zeros((trees * rows, actions), np.float32)
+        self.scores = np.zeros(actions, np.float32)
         self.values = np.zeros(trees * rows, np.float32)
 
     @property
@@ -162,7 +163,7 @@ class Trees:
         if self.searching.select == "gumbel":
             self.leave(tree)
         else:
-            kernels.keep(self.slab, tree, action)
+            kernels.keep(self.slab, tree, action, self.rule)
 
     def go_on(
         self, tree: int, legal: Array, dice: np.random.Generator, *, simulations: int = 0, noisy: bool = False
@@ -184,7 +185,7 @@ class Trees:
 
     def step(self, boards: Boards, evaluate: Evaluate) -> None:
         """One simulation, or the root's evaluation, in every tree that has any left."""
-        kernels.select(self.slab, self.ways, self.rule)
+        kernels.select(self.slab, self.ways, self.rule, self.scores)
         leaves = boards.look(self.ways.tree, self.ways.actions, self.ways.length)
         rows = np.flatnonzero((self.ways.length >= 0) & (leaves.over == 0))
         self.values[:] = leaves.results
@@ -192,16 +193,27 @@ class Trees:
             self.logits[rows], self.values[rows] = evaluate(leaves, rows)
         kernels.expand(self.slab, self.ways, self.rule, self.logits, self.values, leaves.legal, leaves.over)
 
+    def prior(self, tree: int) -> Array:
+        """P of the root [A], with its noise; −1 where not legal."""
+        return np.asarray(self.slab.prior[tree, 0])
+
+    def visits(self, tree: int) -> Array:
+        """N of the root [A]."""
+        return self.by_action(tree, 0, self.slab.visits)
+
+    def total(self, tree: int) -> Array:
+        """W of the root [A]: what the visits brought, in the eyes of who moves there."""
+        return self.by_action(tree, 0, self.slab.total)
+
     def value(self, tree: int) -> float:
         """What the root is worth to who moves there: the mean of its evaluation and of all that it brought."""
-        visits, total = self.slab.visits[tree, 0], self.slab.total[tree, 0]
-        return float((self.slab.value[tree, 0] + total.sum()) / (1 + visits.sum()))
+        return float((self.slab.value[tree, 0] + self.total(tree).sum()) / (1 + self.visits(tree).sum()))
 
     def ranking(self, tree: int) -> list[int]:
         """The root's legal moves, the most advisable first: by visits, then by the prior; under gumbel, as the halving
         left them.
         """
-        prior, visits = self.slab.prior[tree, 0], self.slab.visits[tree, 0]
+        prior, visits = self.prior(tree), self.visits(tree)
         second = self._improved(tree) + self.slab.noise[tree] if self.searching.select == "gumbel" else prior
         order = np.lexsort((second, visits))[::-1]
         return [int(action) for action in order if prior[action] >= 0]
@@ -212,11 +224,20 @@ class Trees:
 
     def line(self, tree: int, action: int) -> list[int]:
         """How the search thinks that the game goes on after a move of the root: always the most visited one."""
-        moves, node = [action], int(self.slab.child[tree, 0, action])
-        while node > 0 and not self.slab.over[tree, node] and self.slab.visits[tree, node].any():
-            moves.append(int(np.argmax(self.slab.visits[tree, node])))
-            node = int(self.slab.child[tree, node, moves[-1]])
-        return moves
+        moves, node = [action], 0
+        while True:
+            node = int(self.by_action(tree, node, self.slab.child)[moves[-1]])
+            visits = self.by_action(tree, node, self.slab.visits)
+            if node == 0 or not visits.any():
+                return moves
+            moves.append(int(np.argmax(visits)))
+
+    def by_action(self, tree: int, node: int, field: Array) -> Array:
+        """A field of the slab's edges: of those of a node [A]; 0 where it has none."""
+        first, count = int(self.slab.first[tree, node]), int(self.slab.degree[tree, node])
+        found = np.zeros(self.slab.prior.shape[2], field.dtype)
+        found[self.slab.action[tree, first : first + count]] = field[tree, first : first + count]
+        return found
 
     def policy(self, tree: int) -> Array:
         """What the prior should have been [A] float32."""
@@ -229,16 +250,13 @@ class Trees:
 
     def _improved(self, tree: int) -> Array:
         """ln P + σ(Q̂) of the root [A]."""
-        slab = self.slab
-        logits: Array = np.empty(slab.prior.shape[2], np.float32)
-        kernels.improve(
-            slab.prior[tree, 0], slab.visits[tree, 0], slab.total[tree, 0], slab.value[tree, 0], self.rule, logits
-        )
+        logits: Array = np.empty(self.slab.prior.shape[2], np.float32)
+        kernels.improve(self.slab, tree, self.rule, self.scores, logits)
         return logits
 
     def _unforced(self, tree: int) -> Array:
         """Visits of the root [A], less those that were forced where PUCT would not have paid them."""
-        prior, visits, total = (field[tree, 0] for field in (self.slab.prior, self.slab.visits, self.slab.total))
+        prior, visits, total = self.prior(tree), self.visits(tree), self.total(tree)
         if not (self.searching.forced and self.slab.noisy[tree]):
             return np.asarray(visits, float)
         best = int(np.argmax(visits))

@@ -7,6 +7,8 @@ from typing import Any
 
 from numba import njit
 
+BARE: dict[str, Any] = {"nogil": True, "error_model": "numpy", "_nrt": False}
+
 
 def jitted(function: Callable[..., Any]) -> Any:
     """Compiled once and kept on disk; Python's lock is let go."""
@@ -18,15 +20,22 @@ def short(function: Callable[..., Any]) -> Any:
     return njit(cache=True, error_model="numpy")(function)
 
 
+def bare(function: Callable[..., Any]) -> Any:
+    """The same, but nobody counts who holds an array (numba's NRT), which would take longer than all else where rows
+    are handed about by the million. No array can be made or returned, here or in what is called.
+    """
+    return njit(cache=True, **BARE)(function)
+
+
 def inlined(function: Callable[..., Any]) -> Any:
-    """The same, put into every caller."""
-    return njit(cache=True, nogil=True, error_model="numpy", forceinline=True)(function)
+    """The same, bare too, put into every caller."""
+    return njit(cache=True, forceinline=True, **BARE)(function)
 
 
 def vectorised(function: Callable[..., Any]) -> Any:
-    """The same, put into every caller; sums may be taken in another order, so that they become vector instructions.
+    """The same again; sums may be taken in another order, so that they become vector instructions.
 
     There must be no NaN.
     """
     flags = {"reassoc", "nsz", "nnan", "contract"}
-    return njit(cache=True, nogil=True, error_model="numpy", forceinline=True, fastmath=flags)(function)
+    return njit(cache=True, forceinline=True, fastmath=flags, **BARE)(function)

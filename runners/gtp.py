@@ -296,7 +296,7 @@ class Server(Talk):
     def opinion(self, kata: bool) -> str:
         """The root's moves as Leela Zero (chances in ten thousandths) or KataGo (as fractions) tells them."""
         trees, told = self.player.trees, []
-        prior, visits, total = (field[0, 0] for field in (trees.slab.prior, trees.slab.visits, trees.slab.total))
+        prior, visits, total = trees.prior(0), trees.visits(0), trees.total(0)
         for order, action in enumerate(trees.ranking(0)):
             if not visits[action]:
                 break

@@ -183,10 +183,10 @@ def test_playouts_roll_dice_of_the_players_seed_and_trees_have_room_for_what_is_
     asked = [players.player("mcts:30", simulations=8_000, seed=seed).opponent for seed in (0, 0, 1)]
     for one in asked:
         one.think(board, np.random.default_rng(0))
-    first, again, other = (one.trees.slab.total[0, 0].tolist() for one in asked)
+    first, again, other = (one.trees.total(0).tolist() for one in asked)
     assert first == again != other
     asked[0].think(board, np.random.default_rng(0), 6_000)
-    assert asked[0].trees.slab.visits[0, 0].sum() == 6_030
+    assert asked[0].trees.visits(0).sum() == 6_030
 
 
 def test_arenas_look_at_one_leaf_at_a_time(tmp_path):

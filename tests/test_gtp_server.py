@@ -241,7 +241,7 @@ def test_a_clock_decides_how_long_it_thinks(talk):
     start = time.monotonic()
     talk("genmove w")
     assert 0.2 < time.monotonic() - start < 1.0
-    assert talk.server.player.trees.slab.visits[0, 0].sum() > 10  # more than the simulations without a clock
+    assert talk.server.player.trees.visits(0).sum() > 10  # more than the simulations without a clock
     talk("time_settings 0 1 0")  # no limit
     assert talk.server.clocks == {}
     talk("time_left b 30 0")
@@ -272,7 +272,7 @@ def test_a_search_is_cut_short_by_gogui_and_the_next_is_not():
     first, name, _ = sink.getvalue().split("\n\n")
     assert re.fullmatch(r"= \S+", first)
     assert name == "= ours"
-    assert one.player.trees.slab.visits[0, 0].sum() < 15_000
+    assert one.player.trees.visits(0).sum() < 15_000
     assert not one.cut_short.is_set()
 
 

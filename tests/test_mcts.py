@@ -63,9 +63,10 @@ def test_a_batch_of_games_is_searched_as_each_alone(rule, noisy):
         trees.begin(0, world.legal(0), np.random.default_rng([0, game]), noisy=noisy)
         while not trees.finished.all():
             trees.step(world, opinionated)
-        for field in ("prior", "visits", "total", "child", "value"):
-            count = together.slab.size[game]
-            assert trees.slab.size[0] == count
+        for field in ("prior", "value", "first", "degree", "action", "visits", "total", "child"):
+            extent = "used" if field in ("action", "visits", "total", "child") else "size"
+            count = getattr(together.slab, extent)[game]
+            assert getattr(trees.slab, extent)[0] == count
             np.testing.assert_array_equal(
                 getattr(trees.slab, field)[0, :count], getattr(together.slab, field)[game, :count]
             )
@@ -84,7 +85,7 @@ def test_a_search_spends_what_it_has_and_looks_at_an_end_once(rule):
         return blind(leaves, rows)
 
     trees = searched(world, Searching(rule, 50, considered=2), evaluate)
-    assert trees.slab.visits[0, 0].sum() == 50
+    assert trees.visits(0).sum() == 50
     assert sum(asked) < world.looked <= 5  # the root, its two children, and theirs, of which some are ends
 
 
@@ -128,8 +129,8 @@ def test_puct_on_a_tree_worked_by_hand():
     wanted = [([0, 0], [0, 0]), ([1, 0], [-0.1, 0]), ([2, 0], [0, 0]), ([2, 1], [0, 1])]
     for visits, total in wanted:
         trees.step(world, told)
-        assert trees.slab.visits[0, 0].tolist() == visits
-        np.testing.assert_allclose(trees.slab.total[0, 0], total, atol=1e-6)
+        assert trees.visits(0).tolist() == visits
+        np.testing.assert_allclose(trees.total(0), total, atol=1e-6)
     assert trees.finished[0]
     assert trees.value(0) == pytest.approx((0.1 + 0 + 1) / 4)
     np.testing.assert_allclose(trees.policy(0), [2 / 3, 1 / 3])
@@ -141,7 +142,7 @@ def test_urgency_makes_what_nobody_tried_look_worse():
     trees.begin(0, np.ones(2, bool), np.random.default_rng(0), noisy=False)
     while not trees.finished[0]:
         trees.step(Chain(1.0), told)
-    assert trees.slab.visits[0, 0].tolist() == [3, 0]
+    assert trees.visits(0).tolist() == [3, 0]
 
 
 def test_uct_tries_every_move_once_and_then_the_best_bound():
@@ -151,20 +152,20 @@ def test_uct_tries_every_move_once_and_then_the_best_bound():
     seen = []
     while not trees.finished[0]:
         trees.step(Chain(1.0), told)
-        seen.append(trees.slab.visits[0, 0].tolist())
+        seen.append(trees.visits(0).tolist())
     assert seen[1] in ([1, 0], [0, 1])
     assert seen[2:] == [[1, 1], [1, 2]]
 
 
 def test_uct_tries_the_moves_of_each_node_in_an_order_of_its_own():
     """A node with few visits would else know but one side of the board."""
-    prior, none = np.full(81, 1 / 81, np.float32), np.zeros(81, np.int32)
-    first = [kernels.by_uct(prior, none, none.astype(np.float32), 1.0, node) for node in range(2_000)]
+    prior, none = np.full(81, 1 / 81, np.float32), np.zeros(0, np.int32)
+    first = [kernels.next_scrambled(prior, node, none) for node in range(2_000)]
     often = np.bincount(first, minlength=81)
     assert often.min() >= 5  # of 25 on average
     assert often.max() <= 60
     prior[first[0]] = -1  # what is not legal is not tried
-    assert kernels.by_uct(prior, none, none.astype(np.float32), 1.0, 0) not in (first[0], -1)
+    assert kernels.next_scrambled(prior, 0, none) not in (first[0], -1)
 
 
 def test_the_completed_value_is_the_papers():
@@ -173,7 +174,7 @@ def test_the_completed_value_is_the_papers():
     trees.begin(0, np.ones(2, bool), np.random.default_rng(0), noisy=False)
     while not trees.finished[0]:
         trees.step(Chain(1.0), told)
-    assert trees.slab.visits[0, 0].tolist() == [1, 0]
+    assert trees.visits(0).tolist() == [1, 0]
     q, mixed = -0.1, (0.1 + 1 * -0.1) / 2
     logits = np.log([0.75, 0.25]) + (2 + 1) * 0.5 * (np.array([q, mixed]) + 1) / 2
     np.testing.assert_allclose(trees.policy(0), np.exp(logits) / np.exp(logits).sum(), rtol=1e-6)
@@ -247,7 +248,7 @@ def test_forced_visits_are_not_learned_from():
     """A bad move that the prior likes is forced at the root; the target says what PUCT alone would have spent on it."""
     world, searching = TicTacToe([(1, 1, 0, -1, -1, 0, 0, 0, 0)]), Searching("puct", 200, forced=2.0, noise=0.0)
     forced = searched(world, searching, blind, noisy=True)
-    visits = forced.slab.visits[0, 0]
+    visits = forced.visits(0)
     legal = world.legal(0)
     floor = np.sqrt(2.0 * forced.slab.prior[0, 0].clip(0) * 200)
     tried = legal & (visits > 1)
@@ -264,17 +265,17 @@ def test_what_was_found_behind_a_move_is_kept():
     while not trees.finished[0]:
         trees.step(world, opinionated)
     move = trees.best(0)
-    node = int(trees.slab.child[0, 0, move])
-    visits, prior = trees.slab.visits[0, node].copy(), trees.slab.prior[0, node].copy()
+    node = int(trees.by_action(0, 0, trees.slab.child)[move])
+    visits, prior = trees.by_action(0, node, trees.slab.visits), trees.slab.prior[0, node].copy()
     trees.follow(0, move)
     world.boards[0] = boards.played(EMPTY, move)
-    np.testing.assert_array_equal(trees.slab.visits[0, 0], visits)
+    np.testing.assert_array_equal(trees.visits(0), visits)
     np.testing.assert_array_equal(trees.slab.prior[0, 0], prior)
     trees.go_on(0, world.legal(0), np.random.default_rng(0))
     while not trees.finished[0]:
         trees.step(world, opinionated)  # the world checks that every way is legal
-    assert trees.slab.visits[0, 0].sum() == visits.sum() + 200
-    children = trees.slab.child[0, : trees.slab.size[0]]
+    assert trees.visits(0).sum() == visits.sum() + 200
+    children = np.array([trees.by_action(0, node, trees.slab.child) for node in range(trees.slab.size[0])])
     assert sorted(children[children > 0].tolist()) == list(range(1, trees.slab.size[0]))
 
 
@@ -283,17 +284,21 @@ def test_rows_of_one_tree_are_driven_apart_and_leave_no_trace():
     world = TicTacToe([EMPTY])
     trees = searched(world, Searching("puct", 160), opinionated, rows=8)
     slab, size = trees.slab, trees.slab.size[0]
-    assert slab.visits[0, 0].sum() == 160
-    assert np.abs(slab.total[0, :size]).max() <= slab.visits[0, :size].max()
+    visited, total, child = (
+        np.array([trees.by_action(0, node, field) for node in range(size)])
+        for field in (slab.visits, slab.total, slab.child)
+    )
+    assert visited[0].sum() == 160
+    assert np.abs(total).max() <= visited.max()
     for node in range(1, size):
         parent = slab.parent[0, node]
-        action = int(np.flatnonzero(slab.child[0, parent] == node)[0])
-        visits = slab.visits[0, parent, action]
-        inner = slab.visits[0, node].sum()
+        action = int(np.flatnonzero(child[parent] == node)[0])
+        visits = visited[parent, action]
+        inner = visited[node].sum()
         assert inner <= visits
         if not slab.over[0, node] and inner == visits - 1:
-            whole = slab.value[0, node] + slab.total[0, node].sum()
-            assert slab.total[0, parent, action] == pytest.approx(-whole, abs=1e-4)
+            whole = slab.value[0, node] + total[node].sum()
+            assert total[parent, action] == pytest.approx(-whole, abs=1e-4)
 
 
 def test_a_tree_never_outgrows_its_room():
@@ -306,7 +311,7 @@ def test_a_tree_never_outgrows_its_room():
             trees.step(world, opinionated)
             rounds += 1
         assert trees.slab.size[0] <= 50
-        assert trees.slab.visits[0, 0].sum() == (49 if select == "puct" else 20)
+        assert trees.visits(0).sum() == (49 if select == "puct" else 20)
         assert rounds <= 50
 
 

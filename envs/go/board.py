@@ -180,8 +180,8 @@ class Board:
 
     def areas(self) -> tuple[int, int]:
         """Points of black and white: stones, and empty regions that reach one colour only."""
-        reached = np.zeros(int(self.table.shape[kernels.STRIP]), np.uint8)
-        black, white = kernels.areas(self.table.u[0], self.table.shape, reached)
+        scratch = np.zeros((2, int(self.table.shape[kernels.STRIP])), np.uint16)
+        black, white = kernels.areas(self.table.u[0], self.table.shape, scratch)
         return int(black), int(white)
 
     def pass_alive(self, colour: int) -> Array:

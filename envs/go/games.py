@@ -32,6 +32,7 @@ class Games:
             np.zeros(rows, np.float32),
         )
         self.flat = self.seen.obs.reshape(rows, -1)
+        self.scratch = np.zeros((2, int(self.table.shape[kernels.STRIP])), np.uint16)
         self.observe = True
 
     def begin(self, game: int) -> None:
@@ -90,6 +91,7 @@ class Games:
             self.flat[: len(self.flat) * self.observe],
             self.seen.results,
             self.seen.over,
+            self.scratch,
         )
         return self.seen
 

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from sparring.envs.compiled import inlined, jitted, short
+from sparring.envs.compiled import bare, inlined, jitted, short
 
 EMPTY, BLACK, WHITE, BORDER = np.uint16(0), np.uint16(1), np.uint16(2), np.uint16(3)
 SIMPLE, POSITIONAL, SITUATIONAL = 0, 1, 2
@@ -228,7 +228,7 @@ def known(u, k, shape, situation):
 # ---------------------------------------------------------------------------------------------- games
 
 
-@jitted
+@bare
 def begin(u, i, k, geometry, shape):
     """An empty board, black to move; the dice stay."""
     n, s, area = shape[STRIP], shape[STRIDE], shape[AREA]
@@ -255,7 +255,7 @@ def begin(u, i, k, geometry, shape):
     remember(u, k, shape, situation_of(k, n, shape, BLACK))
 
 
-@jitted
+@bare
 def set_up(u, i, k, z, geometry, shape, black, white, mover):
     """Stones on an empty board before the first move; the game, and what may not recur, begin here."""
     n, s = shape[STRIP], shape[STRIDE]
@@ -277,7 +277,7 @@ def situation_of(k, n, shape, mover):
     return k[n + HASH]
 
 
-@jitted
+@bare
 def move(u, i, k, z, geometry, shape, action):
     """The mover's action, which must be legal; the turn changes."""
     n, s = shape[STRIP], shape[STRIDE]
@@ -299,7 +299,7 @@ def move(u, i, k, z, geometry, shape, action):
     u[OVER] = np.uint16(1) if u[PASSES] >= 2 else np.uint16(2) if u[PLIES] >= shape[CAP] else np.uint16(0)
 
 
-@jitted
+@bare
 def mask(u, i, k, z, geometry, shape, legal):
     """Which actions are legal, into `legal` [H · W + 1] uint8. In a game that is over, none is."""
     n, s = shape[STRIP], shape[STRIDE]
@@ -366,13 +366,13 @@ def lives(u, i, n, s, p, mine):
     return False
 
 
-@jitted
-def areas(u, shape, reached):
-    """Points of black and of white: stones, and empty regions that reach one colour only. `reached` is scratch [N]."""
+@bare
+def areas(u, shape, scratch):
+    """Points of black and of white: stones, and empty regions that reach one colour only. `scratch` [2, N] uint16."""
     n, s = shape[STRIP], shape[STRIDE]
     black, white = 0, 0
+    reached, stack = scratch[0], scratch[1]
     reached[:] = 0
-    stack = np.empty(n, np.uint16)
     for p in range(s, n):
         colour = u[at(COLOUR, n, np.uint64(p))]
         if colour == BLACK:
@@ -480,7 +480,7 @@ def pass_alive(u, shape, colour, alive):
 # ---------------------------------------------------------------------------------------------- many games
 
 
-@jitted
+@bare
 def begin_all(u, i, k, geometry, shape, seeds):
     """All games anew, with dice from `seeds` [B] uint64, none of them 0."""
     n = shape[STRIP]
@@ -489,14 +489,14 @@ def begin_all(u, i, k, geometry, shape, seeds):
         k[game, n + DICE] = seeds[game]
 
 
-@jitted
+@bare
 def renew(u, i, k, geometry, shape):
     """All games anew; the dice stay."""
     for game in range(np.uint64(len(u))):
         begin(u[game], i[game], k[game], geometry, shape)
 
 
-@jitted
+@bare
 def mask_all(u, i, k, z, geometry, shape, legal):
     """The legal actions of all games, into `legal` [B, H · W + 1]."""
     for game in range(np.uint64(len(u))):
@@ -535,7 +535,7 @@ def step_all(
         last: the same of games that have ended, at their end.
     """
     n, s = shape[STRIP], shape[STRIDE]
-    reached = np.empty(n, np.uint8)
+    scratch = np.empty((2, n), np.uint16)
     observe = len(seen) > 0
     ended, wrong = 0, first_illegal(shape, legal, actions)
     if wrong >= 0:
@@ -548,7 +548,7 @@ def step_all(
         margins[game], rewards[game] = 0, 0
         if ours[OVER] != 0:
             ended += 1
-            black, white = areas(ours, shape, reached)
+            black, white = areas(ours, shape, scratch)
             margin = black - white - komi
             margins[game] = np.float32(margin)
             rewards[game] = np.sign(margin) if mover == BLACK else -np.sign(margin)
@@ -563,7 +563,7 @@ def step_all(
     return ended, wrong
 
 
-@jitted
+@bare
 def count_liberties(u, i, n, s, head, most):
     """A chain's liberties, counted up to `most`, which is at most 4."""
     pseudo = np.int64(i[head] & COUNT_MASK)
@@ -589,7 +589,7 @@ def count_liberties(u, i, n, s, head, most):
             return found
 
 
-@jitted
+@bare
 def planes(u, i, n, s, geometry, shape, legal, komi, seen):
     """What the mover sees, into `seen` [PLANES · H · W] uint8; `legal` [H · W + 1] is its mask.
 
@@ -627,7 +627,7 @@ def planes(u, i, n, s, geometry, shape, legal, komi, seen):
     seen[whole + area :] = np.uint8(min(max(128 + 2 * mover, 0), 255))
 
 
-@jitted
+@bare
 def planes_all(u, i, geometry, shape, legal, komi, seen):
     """What the movers of all games see, into `seen` [B, PLANES · H · W]."""
     n, s = shape[STRIP], shape[STRIDE]
@@ -635,32 +635,40 @@ def planes_all(u, i, geometry, shape, legal, komi, seen):
         planes(u[game], i[game], n, s, geometry, shape, legal[game], komi, seen[game])
 
 
-@jitted
-def look_all(u, i, k, z, geometry, shape, su, si, sk, games, actions, length, komi, legal, seen, results, over):
+@inlined
+def copy(source, target, count):
+    """The first `count` elements; assigned by a slice, numba would copy them twice."""
+    for one in range(count):
+        target[one] = source[one]
+
+
+@bare
+def look_all(
+    u, i, k, z, geometry, shape, su, si, sk, games, actions, length, komi, legal, seen, results, over, scratch
+):
     """Replay ways from where games stand, in rows of another table, and look at where they lead.
 
     Row r goes on from game `games` [R] with `length` [R] of `actions` [R, D], not at all where that is −1. `results`
     [R] float32 is 1 where the game is over and the player to move has won, −1 where it has lost. `seen` holds planes,
-    or has no rows.
+    or has no rows; `scratch` is as of `areas`.
     """
     n, s = shape[STRIP], shape[STRIDE]
-    reached = np.empty(n, np.uint8)
     for row in range(np.uint64(len(games))):
         if length[row] < 0:
             continue
         game = games[row]
         known_up_to = n + shape[PAST] + np.uint64(u[game, SEEN])
-        su[row] = u[game]
-        si[row] = i[game]
         dice = sk[row, n + DICE]  # stay with the row
-        sk[row, :known_up_to] = k[game, :known_up_to]
+        copy(u[game], su[row], np.uint64(len(u[game])))
+        copy(i[game], si[row], n)
+        copy(k[game], sk[row], known_up_to)
         sk[row, n + DICE] = dice
         for depth in range(length[row]):
             move(su[row], si[row], sk[row], z, geometry, shape, np.uint64(actions[row, depth]))
         over[row] = su[row, OVER] != 0
         results[row] = np.float32(0)
         if over[row]:
-            black, white = areas(su[row], shape, reached)
+            black, white = areas(su[row], shape, scratch)
             sign = np.float32(1) if su[row, MOVER] == BLACK else np.float32(-1)
             results[row] = np.float32(np.sign(black - white - komi)) * sign
         else:
@@ -757,7 +765,7 @@ def is_eye(u, n, s, p, mine):
     return edges < 2
 
 
-@jitted
+@bare
 def playout(u, i, k, z, n, s, most):
     """Random moves from here that fill no simple eye, under simple ko and without suicide, until both pass."""
     played, passes = 0, 0
@@ -806,7 +814,7 @@ def play_out_all(u, i, k, z, shape, komi, rows, count, values):
     The rows are spoilt.
     """
     n, s = shape[STRIP], shape[STRIDE]
-    reached = np.empty(n, np.uint8)
+    scratch = np.empty((2, n), np.uint16)
     most = 3 * np.int64(shape[AREA]) + 16
     keep_u, keep_i = np.empty_like(u[0]), np.empty_like(i[0])
     keep_k = np.empty(n + U1, np.uint64)
@@ -822,7 +830,7 @@ def play_out_all(u, i, k, z, shape, komi, rows, count, values):
             i[row] = keep_i
             k[row, : n + U1] = keep_k
             playout(u[row], i[row], k[row], z, n, s, most)
-            black, white = areas(u[row], shape, reached)
+            black, white = areas(u[row], shape, scratch)
             whole += np.float32(np.sign(black - white - komi)) * sign
         values[one] = whole / np.float32(count)
 
@@ -831,12 +839,12 @@ def play_out_all(u, i, k, z, shape, komi, rows, count, values):
 def playouts(u, i, k, z, geometry, shape, count, margins):
     """`count` playouts from the empty board in one game's rows; their margins, and how many moves all had."""
     n, s = shape[STRIP], shape[STRIDE]
-    reached = np.empty(n, np.uint8)
+    scratch = np.empty((2, n), np.uint16)
     most = 3 * np.int64(shape[AREA]) + 16
     moves = 0
     for one in range(count):
         begin(u, i, k, geometry, shape)
         moves += playout(u, i, k, z, n, s, most)
-        black, white = areas(u, shape, reached)
+        black, white = areas(u, shape, scratch)
         margins[one] = black - white
     return moves
