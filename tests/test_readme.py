@@ -1,5 +1,6 @@
 """The README's code runs: its commands in order in a folder, shortened; its Python; its targets are those of make."""
 
+import io
 import os
 import re
 import shlex
@@ -40,6 +41,7 @@ SHORT = {  # options that are taken from a command, and what is put in their pla
     "attack": ({"--samples", "--steps", "--restarts"}, ["--samples", "20", "--steps", "2", "--restarts", "2"]),
     "replay": ({"--view", "--speed"}, []),
     "arena": ({"--games", "--sims", "--out"}, ["--games", "2", "--sims", "3"]),
+    "play": ({"--sims"}, ["--sims", "2"]),
     "export": (set(), []),
     "list": (set(), []),
 }
@@ -131,6 +133,7 @@ def test_every_target_it_names_is_one_of_the_makefile():
 @pytest.mark.timeout(1200)  # a score of commands, one after the other
 def test_its_commands_run_in_order(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.stdin", io.StringIO("c3\nquit\n"))  # what somebody says who plays
     ours = [
         as_sparring(words)
         for words in commands()
