@@ -518,8 +518,9 @@ def keep(slab, tree, action, rule):
         slab.size[tree] = 0
         return
     new = np.full(slab.size[tree], -1, np.int32)
-    actions, visits = slab.action[tree].copy(), slab.visits[tree].copy()
-    total, child = slab.total[tree].copy(), slab.child[tree].copy()
+    used = slab.used[tree]
+    actions, visits = slab.action[tree, :used].copy(), slab.visits[tree, :used].copy()
+    total, child = slab.total[tree, :used].copy(), slab.child[tree, :used].copy()
     size, slab.used[tree] = 0, 0
     for node in range(root, slab.size[tree]):  # parents come before their children
         if node == root or new[slab.parent[tree, node]] >= 0:

@@ -124,7 +124,9 @@ def test_the_same_words_in_other_sentences_are_another_text(lines):
 
 def test_sentences_that_are_drawn_may_differ_on_another_machine():
     one, other = (corpus.of_oracle(5, 4, 20, 10, seed, None) for seed in (0, 1))
+    assert not torch.equal(one.train, other.train)
     one.load_state_dict(other.state_dict())
+    assert one.state_dict() == other.state_dict()
 
 
 def test_a_sheet_of_a_text_that_was_changed_is_refused(tmp_path):
