@@ -645,13 +645,14 @@ def test_a_place_where_no_game_can_go_is_told_before_one_is_played(sparring, tmp
         ("dann", "digits", "auto", "bf16"),
         ("robust", "digits", "auto", "bf16"),
         ("robust", "digits", "fp32", "fp32"),
-        ("robust", "mnist-trades", "auto", "fp32"),
+        ("robust", "digits --method trades", "auto", "fp32"),
     ],
 )
 def test_a_precision_is_settled_when_the_run_begins(monkeypatch, algorithm, preset, asked, settled):
     """So that its config.json says which, and a resume on other hardware stays with it or says that it cannot."""
     monkeypatch.setattr(networks, "has_bf16", lambda device: True)
-    asked_for = begin.parse_training("train", options.Train, algorithm, ["--preset", preset, "--precision", asked])
+    words = ["--preset", *preset.split(), "--precision", asked]
+    asked_for = begin.parse_training("train", options.Train, algorithm, words)
     planned, _ = begin.planned(algorithm, asked_for, Console(quiet=True), seed=0)
     assert planned.record()["config"]["precision"] == settled
     monkeypatch.setattr(networks, "has_bf16", lambda device: False)
