@@ -213,8 +213,8 @@ GO9 = replace(
 PRESETS = {
     "go5-cpu": Preset("the whole board of 5×5, in under half an hour on two cores", GO5),
     "go7-cpu": Preset(
-        "7×7, meant for two hours on two cores; not timed yet",
-        replace(GO5, schedule=Schedule(steps=25_000, save_every=10, evaluate_every=20), board=7, komi=9.0, blocks=4),
+        "7×7, for two hours on two cores",
+        replace(GO5, schedule=Schedule(steps=32_000, save_every=10, evaluate_every=20), board=7, komi=9.0, blocks=4),
     ),
     "go9-cpu": Preset("9×9 for as long as two cores can bear", GO9),
     "go9-katago": Preset(
