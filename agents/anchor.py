@@ -39,7 +39,7 @@ def judge(rules: Rules, seat: Seat, *, policy: str, playouts: int, games: int, s
         anchor = Searcher(by_playouts, searching)
         played = series(seat(algorithm, dice), anchor, rules, games, dice, watch)
         scores = [game.points_of_first for game in played]
-        wins = statistics.estimate(scores)
+        wins = statistics.rate(sum(scores), games)
         strength, _ = elo.rate([elo.Result(0, 1, points) for points in scores], 2, anchor=1)
         metrics = {
             "win_rate": wins.value,

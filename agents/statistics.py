@@ -12,11 +12,20 @@ rliable, whose `aggregate_median` however is the median over tasks of each task'
 The interval is that of the stratified percentile bootstrap (ibid., section 4.1; Efron & Tibshirani 1993, chapter 13):
 in each resample every task draws as many runs as it has, with replacement and independently of the other tasks; the
 bounds are the 2.5 % and 97.5 % quantiles of the aggregate over all resamples. With one task it is the plain bootstrap.
+
+All resamples of a hundred won games are a hundred won games, so the rate p of n games has Wilson's interval instead,
+the rates that a score test would not reject (Wilson 1927, JASA 22), with z the normal's 97.5 % quantile:
+
+    (p + z² / 2n ± z √(p (1 − p) / n + z² / 4n²)) / (1 + z² / n)
+
+A draw counts a half; then p (1 − p) is more than the variance of a game, and the interval wider than it had to be.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import sqrt
+from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
@@ -31,6 +40,7 @@ Aggregate = Callable[[Scores], Scores]
 RESAMPLES = 10_000
 AT_A_TIME = 1_000  # resamples: bounds the memory; the draws are the same
 BOUNDS = (0.025, 0.975)
+QUANTILE = NormalDist().inv_cdf(BOUNDS[1])
 
 
 class Estimate(NamedTuple):
@@ -75,6 +85,20 @@ def estimate(scores: ArrayLike, aggregate: Aggregate = mean) -> Estimate:
     resampled = bootstrap(table, aggregate)
     low, high = np.quantile(resampled, BOUNDS)
     return Estimate(float(aggregate(table.ravel())), float(low), float(high))
+
+
+def rate(points: float, games: int) -> Estimate:
+    """The share of games that were won, a draw as a half, with Wilson's interval.
+
+    Raises:
+        BadInputError: there are no games, or not from 0 to as many points.
+    """
+    if games < 1 or not 0 <= points <= games:
+        raise BadInputError(f"{points:g} points of {games} games; a rate takes at least one game, of 0 to 1 point each")
+    p, z = points / games, QUANTILE
+    middle, half = p + z * z / (2 * games), z * sqrt(p * (1 - p) / games + z * z / (4 * games * games))
+    low, high = (max(0.0, middle - half) / (1 + z * z / games), (middle + half) / (1 + z * z / games))
+    return Estimate(p, low, min(1.0, high))
 
 
 def checked(scores: ArrayLike) -> Scores:

@@ -61,7 +61,7 @@ def judged(run: Path, seed: int, games: int, sims: int) -> dict[str, Any]:
     first = Instinct(champion.at(run).network()).chances(Board(played[0].board.rules))
     won = [float(one.winner == BLACK and one.board.margin() == WHOLE) for one in played]
     return {
-        "win_rate": statistics.estimate(won)._asdict(),
+        "win_rate": statistics.rate(sum(won), games)._asdict(),
         "centre_opening": float(np.mean([one.board.moves[0] == CENTRE for one in played])),
         "raw_policy_opens_in_the_centre": int(np.argmax(first)) == CENTRE,
         "raw_policy_of_the_centre": float(first[CENTRE]),
@@ -104,7 +104,7 @@ def main() -> None:
             "win": "our referee counts all 25 points for black",
         },
         seeds=options.seeds,
-        notes="win_rate_black: mean over seeds, bootstrap interval over seeds; a seed's is over games.",
+        notes="win_rate_black: mean over seeds, bootstrap interval over seeds; a seed's is Wilson's, over games.",
     )
 
 

@@ -90,7 +90,7 @@ def main() -> None:
             "komi": done.record["config"]["komi"],
         },
         seeds=options.seeds,
-        notes="win_rate: of one seed with a bootstrap interval over its games; of several, over seeds.",
+        notes="win_rate: of one seed with Wilson's interval over its games; of several, over seeds.",
     )
 
 

@@ -53,7 +53,7 @@ def main() -> None:
             "rules": found["rules"],
         },
         seeds=[options.seed],
-        notes="win_rate: a bootstrap interval over games.",
+        notes="win_rate: Wilson's interval over games.",
         published={"fotland_2009": {"value": 0.17, "source": "light-playout UCT, 5,000 playouts, GNU Go 3.7.10 L10"}},
     )
 

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from sparring.agents import statistics
+
 ROOT = Path(__file__).parents[1]
 BEGIN, END = "<!-- results -->", "<!-- /results -->"
 
@@ -585,9 +587,10 @@ def whole_board(result: dict[str, Any]) -> list[str]:
 
     def row(seed: int) -> str:
         one = f[f"seed_{seed}"]
-        rate, raw = one["win_rate"], one["raw_policy_of_the_centre"]
+        games, raw = protocol["games"], one["raw_policy_of_the_centre"]
+        rate = statistics.rate(one["win_rate"]["value"] * games, games)
         return (
-            f"| {seed} | {rate['value']:.0%} | {rate['low']:.0%} – {rate['high']:.0%} | {one['centre_opening']:.0%} "
+            f"| {seed} | {rate.value:.0%} | {rate.low:.1%} – {rate.high:.1%} | {one['centre_opening']:.0%} "
             f"| {raw:.2f} | {one['different_games']} | {one['training_minutes']:.1f} |"
         )
 
@@ -643,10 +646,11 @@ def nine(result: dict[str, Any]) -> list[str]:
 
 def playouts(result: dict[str, Any]) -> list[str]:
     """Plain search against GNU Go."""
-    rate, published = result["figures"]["win_rate"], result["published"]["fotland_2009"]["value"]
+    games, published = result["protocol"]["games"], result["published"]["fotland_2009"]["value"]
+    rate = statistics.rate(result["figures"]["win_rate"]["mean"] * games, games)
     return [
-        f"**9×9 without learning**: search with 5,000 light random playouts a move wins {rate['mean']:.1%} "
-        f"({rate['low']:.1%} – {rate['high']:.1%}) of {result['protocol']['games']} games against GNU Go level 10; "
+        f"**9×9 without learning**: search with 5,000 light random playouts a move wins {rate.value:.1%} "
+        f"({rate.low:.1%} – {rate.high:.1%}) of {games} games against GNU Go level 10; "
         f"others published {published:.0%}.",
     ]
 

@@ -135,7 +135,7 @@ def recorded(played: Played, names: dict[int, str]) -> Game:
 def summary(players: Sequence[Player], results: Sequence[elo.Result], pair: tuple[int, int]) -> dict[str, Any]:
     """What a pair's games came to."""
     points = [result.points for result in results if (result.first, result.second) == pair]
-    estimate = statistics.estimate(points)
+    estimate = statistics.rate(sum(points), len(points))
     return {
         "first": players[pair[0]].name,
         "second": players[pair[1]].name,

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from sparring.agents.statistics import AGGREGATES, BOUNDS, Estimate, estimate, iqm, mean, median
+from sparring.agents.statistics import AGGREGATES, BOUNDS, Estimate, estimate, iqm, mean, median, rate
 from sparring.envs.errors import BadInputError
 
 MARGIN = 0.005  # three standard errors of a 2.5 % quantile of 10,000 resamples, in probability
@@ -127,3 +127,27 @@ def test_about_95_of_100_intervals_of_the_interquartile_mean_cover_the_truth():
 def test_what_has_no_interval_is_refused(scores, said):
     with pytest.raises(BadInputError, match=said):
         estimate(scores)
+
+
+# ---------------------------------------------------------------------------------------------- rates
+
+
+@pytest.mark.parametrize(("won", "games"), [(0, 1), (1, 1), (0, 100), (3, 10), (77, 200), (100, 100)])
+def test_the_interval_of_a_rate_is_that_of_all_rates_that_a_score_test_would_not_reject(won, games):
+    rates = np.linspace(0, 1, 200_001)[1:-1]
+    kept = rates[np.abs(won / games - rates) <= 1.959964 * np.sqrt(rates * (1 - rates) / games)]
+    assert rate(won, games) == (won / games, pytest.approx(kept[0], abs=1e-5), pytest.approx(kept[-1], abs=1e-5))
+
+
+def test_a_hundred_won_games_are_no_proof_that_all_are_won():
+    assert rate(100, 100) == (1, pytest.approx(0.963, abs=5e-4), 1)
+
+
+def test_draws_are_half_games_of_a_rate():
+    assert rate(2.5, 5).value == 0.5
+
+
+@pytest.mark.parametrize(("points", "games"), [(0, 0), (-0.5, 4), (4.5, 4), (float("nan"), 4)])
+def test_a_rate_of_no_games_or_of_impossible_points_is_refused(points, games):
+    with pytest.raises(BadInputError, match=rf"{points:g} points of {games} games; a rate takes at least one"):
+        rate(points, games)
