@@ -92,6 +92,8 @@ class Config:
     batch_norm: Literal["none", "together", "apart"] = "none"
     """after each convolution: over both domains' images of a batch together, or over each domain's apart (evaluations
     then take the moving moments, which are of both)"""
+    critic_norm: bool = False
+    """batch norm in the critic, over both domains: it sees features as a fresh probe does, and no unit of it can die"""
     optimiser: Literal["sgd", "adam"] = "sgd"
     """with momentum 0.9 (the paper's), or Adam"""
     learning_rate: float = 0.01
@@ -105,7 +107,8 @@ class Config:
     frozen: bool = False
     """let those layers learn no more"""
     precision: networks.Precision = "auto"
-    """of learning's arithmetic; auto takes bf16 where the hardware has it. Evaluations are fp32"""
+    """of learning's arithmetic; auto takes bf16 where the hardware has it, but not for mmd and coral, whose differences
+    of large sums it would lose. Evaluations are fp32"""
 
     def __post_init__(self) -> None:
         check_ranges(self, batch=(2, inf), weight=(0, inf), learning_rate=(0, inf))
@@ -342,7 +345,16 @@ def players_of(config: Config, source: Domain, target: Domain, seed: int) -> dic
         if config.method not in CRITICAL:
             return {"learner": learner}
         seen = learner.extract.features * (source.classes if config.method == "cdan" else 1)
-        return {"learner": learner, "critic": perceptron(seen, 100, 1)}
+        return {"learner": learner, "critic": critic_of(seen, normed=config.critic_norm)}
+
+
+def critic_of(features: int, *, normed: bool) -> nn.Sequential:
+    """The paper's critic for MNIST; or the same with its inputs and hidden units normalised over each batch."""
+    if not normed:
+        return perceptron(features, 100, 1)
+    entrance = nn.BatchNorm1d(features, affine=False, track_running_stats=False)
+    first, norm = nn.Linear(features, 100), nn.BatchNorm1d(100, track_running_stats=False)
+    return nn.Sequential(entrance, first, norm, nn.ReLU(), nn.Linear(100, 1))
 
 
 # ---------------------------------------------------------------------------------------------- the experiment
@@ -385,19 +397,19 @@ def experiment(config: Config, *, seed: int, device: str) -> Experiment:
         game,
         moves,
         {name: optimiser_of(config, player) for name, player in game.players.items()},
-        rates=dict.fromkeys(game.players, falling_as(config.schedule.updates))
-        if config.rate_rule == "inverse"
-        else None,
-        precision=networks.settled(config.precision, device, images=True),
+        rates=dict.fromkeys(game.players, rate_of(config)) if config.rate_rule == "inverse" else None,
+        precision=networks.settled(config.precision, device, images=config.method not in ("mmd", "coral")),
     )
     deal = dealer(config, source, target)
     table = Table(deal, rounds=config.schedule.rounds, batches=moves.batches, device=device)
     return Experiment(play, table, judge(config, source, target, seed))
 
 
-def falling_as(updates: int) -> Callable[[int], float]:
-    """η(q) / η, update by update."""
-    return lambda begun: float((1 + 10 * begun / updates) ** -0.75)
+def rate_of(config: Config) -> Callable[[int], float]:
+    """η(q) / η, update by update; each half of a transfer is a training of its own."""
+    whole = config.schedule.updates
+    updates = -(-whole // 2) if config.method == "transfer" else whole
+    return lambda begun: float((1 + 10 * (begun % updates) / updates) ** -0.75)
 
 
 def optimiser_of(config: Config, player: nn.Module) -> torch.optim.Optimizer:
@@ -445,6 +457,7 @@ def protocol_of(config: Config, precision: networks.Precision, held_out: int, se
         "dynamics": config.moving,
         "normalisation": config.normalisation,
         "batch norm": config.batch_norm,
+        **({"critic norm": config.critic_norm} if config.method in CRITICAL else {}),
         "optimiser": f"{config.optimiser} {config.learning_rate:g} {config.rate_rule}",
         "λ": f"{config.weight:g} {config.weight_rule}",
         "steps": config.schedule.steps,

@@ -1,14 +1,16 @@
 """Domains: the same classes, seen otherwise. What domain adaptation learns from and is judged on.
 
-digits          scikit-learn's digits drawn anew, 16×16, white on black; those  ships in its wheel
-                to learn from 16 times, by an unsteady hand
+digits          scikit-learn's digits drawn anew by an unsteady hand, 16×16,     ships in its wheel
+                white on black; those to learn from 16 times
 colour-digits   the same drawings over its two sample photos, |photo − digit|  made here, nothing is downloaded
 mnist           28×28                                                          from a folder
 mnistm          MNIST over photos, |photo − digit| in every colour             Ganin et al., JMLR 2016, section 5.2.3
 usps            16×16 digits of the US Postal Service, enlarged to 28×28       from a folder
 
 Images are [3, H, W] in [0, 1], grey ones with three equal channels. Photos behind the images to learn from never stand
-behind those held out: of scikit-learn's photos one half each, of a folder of photos every other one.
+behind those held out: scikit-learn's are cut as chessboards are, into white fields and black ones; of a folder of
+photos it is every other one. So a domain is one domain: what is held out is drawn as what is learned from, over the
+like of the same photos, and a probe cannot tell which is which.
 """
 
 from __future__ import annotations
@@ -43,6 +45,7 @@ PATCHES = {  # sha256 of the files in mnistm/
     "patches_test.webp": "2fd8dae620541992f6c6cd062e835e0662fe1e408ed70ddda9a11c4d07247cd5",
 }
 USPS_SHA256 = "bc7c88b75623d12d82668474cc944208a618e708292eda4c272589befa30b8d3"
+FIELD = 60  # pixels at least of a field's side
 PHOTO_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".ppm")
 
 
@@ -133,11 +136,6 @@ def drawn(images: Labelled, hand: Tensor) -> Labelled:
     return Labelled(((x - 0.5) * CONTRAST + 0.5).clamp(0, 1), images.y)
 
 
-def steady(count: int) -> Tensor:
-    """Hands [count, 2, 3] that draw what they see."""
-    return torch.eye(2, 3).repeat(count, 1, 1)
-
-
 def unsteady(count: int, seed: int) -> Tensor:
     """Hands [count, 2, 3] that turn what they see by up to 14°, size it by up to 15 %, and shift it by up to 7.5 %."""
     dice = torch.Generator().manual_seed(seed)
@@ -148,11 +146,11 @@ def unsteady(count: int, seed: int) -> Tensor:
 
 @functools.cache
 def large_digits() -> tuple[Labelled, Labelled]:
-    """Scikit-learn's digits [N, 1, 16, 16] in [0, 1]: to learn from, each drawn TIMES times, and held out."""
+    """Scikit-learn's digits [N, 1, 16, 16] in [0, 1]: to learn from, each drawn TIMES times, and held out, once."""
     known = data.digits()
     train, test = (Labelled((part.x + 1) / 2, part.y) for part in (known.train, known.held_out))
     train = Labelled(*(torch.cat([part] * TIMES) for part in train))
-    return drawn(train, unsteady(len(train.x), seed=0)), drawn(test, steady(len(test.x)))
+    return drawn(train, unsteady(len(train.x), seed=0)), drawn(test, unsteady(len(test.x), seed=1))
 
 
 def in_colour(images: Labelled) -> Labelled:
@@ -168,15 +166,23 @@ def digits() -> Domain:
 
 @functools.cache
 def colour_digits() -> Domain:
-    """The digits over crops of scikit-learn's photos: left halves to learn from, right halves held out."""
+    """The digits over crops of scikit-learn's photos: white fields to learn from, black ones held out."""
     from sklearn.datasets import load_sample_images
 
-    photos = [np.asarray(photo, np.float32) / 255 for photo in load_sample_images().images]
-    halves = [photo.shape[1] // 2 for photo in photos]
-    left = [photo[:, :half] for photo, half in zip(photos, halves, strict=True)]
-    right = [photo[:, half:] for photo, half in zip(photos, halves, strict=True)]
+    white, black = list[Array](), list[Array]()
+    for photo in load_sample_images().images:
+        for fields, more in zip((white, black), chequered(np.asarray(photo, np.float32) / 255), strict=True):
+            fields += more
     train, test = large_digits()
-    return Domain("colour-digits", over(train, left, seed=0), over(test, right, seed=1))
+    return Domain("colour-digits", over(train, white, seed=0), over(test, black, seed=1))
+
+
+def chequered(photo: Array) -> tuple[list[Array], list[Array]]:
+    """The white and the black fields of a photo [H, W, 3] that is cut as a chessboard is."""
+    rows = np.array_split(photo, photo.shape[0] // FIELD)
+    fields = [np.array_split(row, photo.shape[1] // FIELD, axis=1) for row in rows]
+    white, black = ([one for y, row in enumerate(fields) for one in row[(y + k) % 2 :: 2]] for k in range(2))
+    return white, black
 
 
 def over(images: Labelled, photos: Sequence[Array], seed: int) -> Labelled:

@@ -48,9 +48,9 @@ def arguments(description: str, claim: str, methods: Sequence[str], seeds: int =
 
 
 def swept(options: argparse.Namespace, methods: Mapping[str, Sequence[str]]) -> dict[str, Sweep]:
-    """The sweeps of the methods that were asked for, complete."""
+    """The sweeps of the methods that were asked for, complete but for seeds that failed."""
     return {
-        name: sweeps.trained("dann", words, options.seeds, options.runs / name, options.jobs)
+        name: sweeps.attempted("dann", words, options.seeds, options.runs / name, options.jobs)
         for name, words in asked(options, methods).items()
     }
 
@@ -61,8 +61,13 @@ def asked(options: argparse.Namespace, methods: Mapping[str, Sequence[str]]) -> 
     return {name: [*methods[name], *more] for name in options.methods}
 
 
+def failures(done: Mapping[str, Sweep], seeds: Sequence[int]) -> dict[str, dict[int, str]]:
+    """The methods that have no figures since a seed of theirs failed, and what it said."""
+    return {name: failed for name, sweep in done.items() if (failed := sweeps.failures(sweep, seeds))}
+
+
 def figures_of(done: Mapping[str, Sweep], seeds: Sequence[int]) -> dict[str, Any]:
-    """Every method's figures over seeds."""
+    """Every method's figures over seeds, all of which are complete."""
     accuracies: dict[str, list[float]] = {}
     figures: dict[str, Any] = {}
     for name, sweep in done.items():
@@ -131,18 +136,20 @@ def measure(
 ) -> tuple[dict[str, Any], Path]:
     """The benchmark `claim`: its figures, and where they are written."""
     options = arguments(f"{description}\n{__doc__}", claim, list(methods), seeds)
-    done = swept(options, methods)
+    swept_all = swept(options, methods)
+    failed = failures(swept_all, options.seeds)
+    done = {name: sweep for name, sweep in swept_all.items() if name not in failed}
     figures = figures_of(done, options.seeds)
     path = record.write(
         claim,
-        figures=figures,
+        figures={**figures, "failed": failed},
         protocol={"checkpoint": "last", "methods": protocols(done, asked(options, methods), options.seeds[0])},
         seeds=options.seeds,
         notes=f"Means over seeds with bootstrap intervals; _minutes are of training, with as many runs at a time as "
         f"there are cores. {notes}".strip(),
         published=published,
     )
-    draw(figures, options.methods, f"{claim}: {len(options.seeds)} seeds", path)
+    draw(figures, list(done), f"{claim}: {len(options.seeds)} seeds", path)
     if "dann" in done:
         before_and_after(done["dann"], options.seeds[0], path.with_name(f"{claim}_features.png"))
     return figures, path

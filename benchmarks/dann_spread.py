@@ -99,17 +99,21 @@ def main() -> None:
     chosen = {name: every[name] | length for name in options.only or settings(options.grid)}
     methods = {name: words_of(one) for name, one in chosen.items()}
     options.methods, options.steps = list(methods), None
-    done = adaptation.swept(options, methods)
-    figures = adaptation.figures_of(done, options.seeds)
+    swept = adaptation.swept(options, methods)
+    failed = adaptation.failures(swept, options.seeds)
+    done = {name: sweep for name, sweep in swept.items() if name not in failed}
+    ended = {name: one for name, one in chosen.items() if name in done}
+    figures = adaptation.figures_of(done, options.seeds) | {"failed": failed}
     if options.grid:
-        figures["effects"] = effects(figures, chosen)
-    if "paper" in chosen:
-        figures["moves"] = moves(figures, chosen)
+        figures["effects"] = effects(figures, ended)
+    if "paper" in ended:
+        figures["moves"] = moves(figures, ended)
     path = record.write(
         "dann_spread",
         figures=figures,
         protocol={
-            "settings": chosen,
+            "settings": ended,
+            "settings_that_failed": {name: chosen[name] for name in failed},
             "checkpoint": "last",
             "methods": adaptation.protocols(done, methods, options.seeds[0]),
         },
@@ -124,7 +128,7 @@ def main() -> None:
             "highest": {"value": 0.9251, "source": "hehai131/DANN, README"},
         },
     )
-    adaptation.draw(figures, list(methods), f"MNIST → MNIST-M: {len(options.seeds)} seeds", path)
+    adaptation.draw(figures, list(done), f"MNIST → MNIST-M: {len(options.seeds)} seeds", path)
 
 
 if __name__ == "__main__":

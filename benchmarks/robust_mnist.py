@@ -2,8 +2,9 @@
 
 Every method is a sweep of `sparring sweep robust` in FOLDER/METHOD; then `sparring attack` does what ATTACKS says to
 the last checkpoint of every seed, on all 10,000 held-out images. What is complete is left alone, so a stopped benchmark
-goes on. `_verdict` is what the masking alarm says of the number, from the first 200 images; `_transfer` is what the
-same attack leaves when it was made on a natural twin, `_noise` what noise leaves. `fgsm` is the training that fails.
+goes on. `_verdict` is what the masking alarm says of the number, from the first 200 images, and `_checks` all that it
+found on the first seed; `_transfer` is what the same attack leaves when it was made on a natural twin, `_noise` what
+noise leaves. `fgsm` is the training that fails. Of one seed, intervals are Wilson's over images.
 
 MNIST is found where the variable SPARRING_DATA says.
 """
@@ -37,12 +38,13 @@ METHODS = {
     "pgd_training": ["--preset", "mnist-pgd"],
     "trades": ["--preset", "mnist-trades"],
 }
+STEP = 1 / 30  # of PGD, in units of ε: 0.01, as published
 ATTACKS: dict[str, list[dict[str, Any]]] = {
-    "natural": [{"attack": "fgsm"}, {"steps": 40, "restarts": 1}],
-    "fgsm": [{"attack": "fgsm"}, {"steps": 50, "restarts": 10}],
-    "fgsm_rs": [{"steps": 50, "restarts": 10}],
-    "pgd_training": [{"steps": 100, "restarts": 20}],
-    "trades": [{"steps": 50, "restarts": 10}],
+    "natural": [{"attack": "fgsm"}, {"steps": 40, "restarts": 1, "step": STEP}],
+    "fgsm": [{"attack": "fgsm"}, {"steps": 50, "restarts": 10, "step": STEP}],
+    "fgsm_rs": [{"steps": 50, "restarts": 10, "step": STEP}],
+    "pgd_training": [{"steps": 100, "restarts": 20, "step": STEP}],
+    "trades": [{"steps": 50, "restarts": 10, "step": STEP}],
 }
 MADRY, WONG = "Madry et al., ICLR 2018", "fast_adversarial, README"
 PUBLISHED = {
@@ -89,11 +91,18 @@ def figures_of(name: str, runs: Sequence[RunFolder], attacks: Sequence[Sequence[
     for options in zip(*attacks, strict=True):
         found = [besieged(run, one) for run, one in zip(runs, options, strict=True)]
         key = f"{name}_{title(options[0])}"
-        figures[key] = record.over_seeds([list(one["accuracy"].values())[-1]["accuracy"] for one in found])
+        figures[key] = over_runs([list(one["accuracy"].values())[-1] for one in found])
         figures[f"{key}_verdict"] = [one["verdict"] for one in found]
+        figures[f"{key}_checks"] = found[0]["checks"]
         for row, told in (("clean", name), ("noise", name), ("transfer", key)):
-            figures[f"{told}_{row}"] = record.over_seeds([one["accuracy"][row]["accuracy"] for one in found])
+            figures[f"{told}_{row}"] = over_runs([one["accuracy"][row] for one in found])
     return figures
+
+
+def over_runs(stood: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """A figure over seeds; of one seed with its interval over images."""
+    told = record.over_seeds([one["accuracy"] for one in stood])
+    return told if len(stood) > 1 else {**told, "low": stood[0]["low"], "high": stood[0]["high"]}
 
 
 def draw(figures: dict[str, Any], path: Path) -> None:
@@ -110,7 +119,7 @@ def draw(figures: dict[str, Any], path: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
     parser.add_argument("--jobs", type=int, help="runs at a time; default: as many as the cores hold")
     parser.add_argument("--samples", type=int, default=10_000, help="images that are attacked")
@@ -134,6 +143,7 @@ def main() -> None:
             "samples": options.samples,
             "checkpoint": "last",
             "attacks": titles,
+            "step_of_pgd": "0.01, random starts; the best point of all steps and restarts counts",
             "jobs": {name: ["sparring", "sweep", "robust", *METHODS[name], *more] for name in options.methods},
         },
         seeds=options.seeds,

@@ -2,12 +2,12 @@
 
 Three tokens from a vocabulary of three are 27 sentences, so ∇E[J] is known. Each method's own step of plain gradient
 descent is its estimate; `_bias` is the length of (mean estimate − exact) over that of the exact gradient, with what
-chance alone would make of it beside (`_chance`), `_noise` the standard deviation of one sentence's estimate over that
-length, and `_cosine` the direction of the mean. J is σ(D) for the score function, −log(1 + e^−D) for relaxed tokens and
-D for probabilities, as these methods maximise it. V of `terminal_value` is as good as its features allow, for at random
-it would say nothing of baselines: its head is fitted by least squares to E[J | prefix], every prefix weighted by its
-probability. Per-step credit with a D that was never told what to expect of prefixes answers another question, and its
-bias says how different; `_told` is the same with the expected worth.
+chance alone would make of it beside (`_chance`; `_ratio` of the two), `_noise` the standard deviation of one sentence's
+estimate over that length, and `_cosine` the direction of the mean. J is σ(D) for the score function, −log(1 + e^−D) for
+relaxed tokens and D for probabilities, as these methods maximise it. V of `terminal_value` is as good as its features
+allow, for at random it would say nothing of baselines: its head is fitted by least squares to E[J | prefix], every
+prefix weighted by its probability. Per-step credit with a D that was never told what to expect of prefixes answers
+another question, and its bias says how different; `_told` is the same with the expected worth.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from sparring.envs.tokens import BLANK
 
 VOCABULARY, LENGTH, BATCH = 3, 3, 512
 EVERY = torch.cartesian_prod(*[torch.arange(VOCABULARY)] * LENGTH)
+WITHIN = 2.0  # times what chance alone would make of it, on every seed, is called unbiased
 CONFIDENCE = 20.0  # by which D's last layer is multiplied, so that it prefers some sentences clearly
 METHODS: dict[str, dict[str, Any]] = {
     "terminal": {"credit": "terminal"},
@@ -167,9 +168,11 @@ def measured(name: str, draws: int, seed: int) -> dict[str, float]:
     right, found = exact(algorithm), estimates(algorithm, draws)
     spread = float(found.var(0).sum())
     mean, size = found.mean(0), float(right.norm())
+    off, chance = float((mean - right).norm()), (spread / draws) ** 0.5
     return {
-        "bias": float((mean - right).norm()) / size,
-        "chance": (spread / draws) ** 0.5 / size,
+        "bias": off / size,
+        "chance": chance / size,
+        "ratio": off / chance,
         "noise": (spread * BATCH) ** 0.5 / size,
         "cosine": float(torch.cosine_similarity(mean, right, dim=0)),
     }
@@ -205,9 +208,10 @@ def main() -> None:
         found = [measured(name, options.draws, seed) for seed in options.seeds]
         figures |= {f"{name}_{key}": record.over_seeds([one[key] for one in found]) for key in found[0]}
         print(f"{name:22} {' · '.join(f'{key} {np.mean([one[key] for one in found]):.3g}' for key in found[0])}")
+    within = [name for name in options.methods if max(figures[f"{name}_ratio"]["per_seed"]) < WITHIN]
     path = record.write(
         "seqgan_gradients",
-        figures=figures,
+        figures={**figures, "unbiased_as_measured": within},
         protocol={
             "vocabulary": VOCABULARY,
             "length": LENGTH,

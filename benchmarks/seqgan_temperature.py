@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import pictures
 import record
+import sweeps
 import torch
 from matplotlib.figure import Figure
 from seqgan_oracle50 import METHODS, trained
@@ -34,6 +35,7 @@ SHARPNESS = (0.4, 0.55, 0.7, 0.85, 1.0, 1.1, 1.2, 1.35, 1.5, 1.75, 2.0, 2.5, 3.0
 COLOURS = ("#000000", "#E69F00", "#56B4E9", "#009E73", "#0072B2", "#D55E00", "#CC79A7")  # Okabe & Ito 2008
 LOOKS = [{"color": colour, "ls": style} for style in ("-", "--", ":") for colour in COLOURS]  # one a method
 POINTS = 200  # of a curve that is drawn
+BARS = (2, 3, 4)  # n-grams in the picture
 Curve = dict[str, list[float]]  # by figure, one number an α
 SEED = 2**30  # of the sentences that are judged: the same places for all
 
@@ -78,6 +80,15 @@ def prices(name: str, seeds: Sequence[Curve], targets: Mapping[str, float]) -> d
     return told
 
 
+def by_sharpness(name: str, seeds: Sequence[Curve]) -> dict[str, Any]:
+    """The figures of a generator at every α."""
+    told: dict[str, Any] = {}
+    for figure in seeds[0]:
+        rows = [record.over_seeds([one[figure][k] for one in seeds]) for k in range(len(SHARPNESS))]
+        told[f"{name}_{figure}"] = dict(zip(map(str, SHARPNESS), rows, strict=True))
+    return told
+
+
 def band(seeds: Sequence[Curve]) -> tuple[Array, Array]:
     """NLL_oracle [P] wherever all seeds come by, and the NLL_test [S, P] that each of them has there."""
     had = [one["nll_oracle"] for one in seeds]
@@ -87,8 +98,8 @@ def band(seeds: Sequence[Curve]) -> tuple[Array, Array]:
     return at[everywhere], paid[:, everywhere]
 
 
-def draw(curves: Mapping[str, Sequence[Curve]], figures: Mapping[str, Any], path: Path) -> None:
-    """NLL_test against NLL_oracle: the mean over seeds, in a band from the lowest seed to the highest."""
+def draw(curves: Mapping[str, Sequence[Curve]], figures: Mapping[str, Any], top: float, path: Path) -> None:
+    """NLL_test, up to `top`, against NLL_oracle: the mean over seeds, in a band from the lowest seed to the highest."""
     figure = Figure(figsize=(9, 6), layout="constrained")
     axes = pictures.axes_of(
         figure,
@@ -107,18 +118,18 @@ def draw(curves: Mapping[str, Sequence[Curve]], figures: Mapping[str, Any], path
         begun = [np.mean([one[figure_][plain] for one in seeds]) for figure_ in ("nll_oracle", "nll_test")]
         axes.plot(*begun, "o", ms=6, color=look["color"], mec="white")
     axes.plot(figures["floor"], figures["floor"], "*", ms=14, color="black", label="the oracle")
-    for n in (2, 3, 4):
+    for n in BARS:
         axes.plot(figures[f"ngram{n}_nll_oracle"], figures[f"ngram{n}_nll_test"], "s", ms=6, color=pictures.GREY)
         at_n = (figures[f"ngram{n}_nll_oracle"], figures[f"ngram{n}_nll_test"])
         axes.annotate(f"{n}-grams", at_n, (6, 0), **pictures.BESIDE)
-    axes.set_ylim(top=figures["ngram2_nll_test"] + 0.6)
+    axes.set_ylim(top=top)
     axes.legend(fontsize="small", ncols=2)
     pictures.save(figure, path)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, nargs="+", default=list(range(5)))
+    parser.add_argument("--seeds", type=int, nargs="+", default=list(range(1, 7)))
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
     parser.add_argument("--samples", type=int, default=2_000)
     parser.add_argument("--jobs", type=int, help="runs at a time; default: as many as the cores hold")
@@ -129,6 +140,8 @@ def main() -> None:
     figures: dict[str, Any] = {}
     for name in options.methods:
         done = trained(name, options.seeds, options.runs, options.jobs)
+        if sweeps.failures(done, options.seeds):
+            continue
         curves[name] = [sharpened(*of_run(done.folder(seed)), options.samples) for seed in options.seeds]
         judged = done.folder(options.seeds[0]).judgement()
         figures |= {key: judged[key] for key in judged if key == "floor" or key.startswith("ngram")}
@@ -139,22 +152,15 @@ def main() -> None:
         "floor": figures["floor"],
     }
     for name, seeds in curves.items():
-        for figure in seeds[0]:
-            rows = [record.over_seeds([one[figure][k] for one in seeds]) for k in range(len(SHARPNESS))]
-            figures[f"{name}_{figure}"] = dict(zip(map(str, SHARPNESS), rows, strict=True))
-        figures |= prices(name, seeds, targets)
+        figures |= by_sharpness(name, seeds) | prices(name, seeds, targets)
     path = record.write(
         "seqgan_temperature",
         figures={**figures, "targets": targets},
-        protocol={"sharpness": SHARPNESS, "samples": options.samples, "methods": options.methods, "threads": 1},
+        protocol={"sharpness": SHARPNESS, "samples": options.samples, "methods": list(curves), "threads": 1},
         seeds=options.seeds,
         notes="Figures by α are means over seeds with bootstrap intervals.",
-        published={
-            "mle_price_at_8.736": {"value": 7.78, "source": "authors' oracle; GansFallingShort, one run"},
-            "seqgan_price_at_8.736": {"value": 12.10, "source": "the same, at α = 1.67"},
-        },
     )
-    draw(curves, figures, path)
+    draw(curves, figures, figures["ngram2_nll_test"] + 0.6, path)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -15,23 +15,55 @@ from rich.console import Console
 from sparring.envs.errors import BadInputError
 from sparring.runners import begin, sweep
 from sparring.runners import job as jobs
+from sparring.runners.exits import FAILED
 from sparring.runners.options import Sweep as Options
 from sparring.runners.sweepfolder import Sweep
 
 
-def trained(algorithm: str, words: Sequence[str], seeds: Sequence[int], out: Path, at_once: int | None) -> Sweep:
+def trained(
+    algorithm: str,
+    words: Sequence[str],
+    seeds: Sequence[int],
+    out: Path,
+    at_once: int | None,
+    prepare: Callable[[Sweep], None] = lambda sweep: None,
+) -> Sweep:
     """The sweep in `out`, complete on `seeds`: what is complete is left alone, the rest is trained, `at_once` together.
 
-    Exits where it was stopped, where a seed fails, and where `out` holds something else.
+    `prepare` is told the sweep before any of it runs. Exits where a seed fails, and as `attempted` does.
+    """
+    sweep = attempted(algorithm, words, seeds, out, at_once, prepare)
+    if failures(sweep, seeds):
+        sys.exit(FAILED)
+    return sweep
+
+
+def attempted(
+    algorithm: str,
+    words: Sequence[str],
+    seeds: Sequence[int],
+    out: Path,
+    at_once: int | None,
+    prepare: Callable[[Sweep], None] = lambda sweep: None,
+) -> Sweep:
+    """As `trained`, but seeds may have failed.
+
+    Exits where it was stopped, and where `out` holds something else.
     """
     line = [*words, "--seeds", ",".join(map(str, seeds)), "--out", str(out), "--track", "off"]
     try:
-        return complete(algorithm, [*line, *(["--jobs", str(at_once)] if at_once else [])])
+        return run(algorithm, [*line, *(["--jobs", str(at_once)] if at_once else [])], prepare)
     except BadInputError as error:
         sys.exit(f"{algorithm} in {out}: {error}")
 
 
-def complete(algorithm: str, words: Sequence[str]) -> Sweep:
+def failures(sweep: Sweep, seeds: Sequence[int]) -> dict[int, str]:
+    """The seeds that failed, and the last that they said."""
+    left = [seed for seed in seeds if not sweep.is_complete(seed)]
+    return {seed: sweep.log(seed).read_text(errors="replace").strip().rpartition("\n")[2] for seed in left}
+
+
+def run(algorithm: str, words: Sequence[str], prepare: Callable[[Sweep], None]) -> Sweep:
     """Run `sparring sweep` to its end.
 
     Raises:
@@ -46,11 +78,13 @@ def complete(algorithm: str, words: Sequence[str]) -> Sweep:
         del experiment  # its worlds
     else:
         planned = stored.asked_again(algorithm, options.config, options.seeds, None)
+    planned.path.mkdir(parents=True, exist_ok=True)
+    prepare(planned)
     at_once = options.jobs or max(jobs.cores() // planned.job.threads, 1)
     again = shlex.join(["sweep", algorithm, *words])
     code = sweep.run_to_end(
         planned, at_once=at_once, track=options.track, device=options.device, console=console, again=again
     )
-    if code:
+    if code not in (0, FAILED):
         sys.exit(code)
     return planned

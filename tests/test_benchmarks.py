@@ -101,13 +101,17 @@ def test_the_spreads_settings_say_what_they_are_and_how_far_they_move(scripts):
 def test_a_transfer_attack_is_told_with_the_attack_that_it_repeats(scripts, monkeypatch):
     def besieged(run, options):
         stood = {"clean": 0.99, "noise": 0.98, "transfer": 0.9 if options.attack == "fgsm" else 0.8, "asked": 0.1}
-        return {"accuracy": {name: {"accuracy": value} for name, value in stood.items()}, "verdict": "evidence: 14"}
+        told = {name: {"accuracy": value, "low": value - 0.02, "high": value + 0.01} for name, value in stood.items()}
+        return {"accuracy": told, "verdict": "evidence: 14", "checks": [{"name": "steps", "passed": True}]}
 
     monkeypatch.setattr(scripts.robust_mnist, "besieged", besieged)
     attacks = [scripts.robust_mnist.asked("fgsm", Path("run"), 10, briefly=False)]
     figures = scripts.robust_mnist.figures_of("fgsm", [Swept(None, (0.0,)).folder(0)], attacks)
     assert figures["fgsm_fgsm_transfer"]["mean"] == pytest.approx(0.9)
     assert figures["fgsm_pgd50x10_transfer"]["mean"] == pytest.approx(0.8)
+    assert figures["fgsm_clean"] == {"mean": 0.99, "low": 0.97, "high": 1.0, "n": 1, "per_seed": [0.99]}
+    assert figures["fgsm_pgd50x10_checks"] == [{"name": "steps", "passed": True}]
+    assert {one.step for one in attacks[0] if one.attack == "pgd"} == {1 / 30}
     rows = scripts.readme.robust(
         {"figures": figures, "protocol": {"attacks": {"fgsm": ["fgsm", "pgd50x10"]}, "samples": 10}, "seeds": [0]}
         | {"published": scripts.robust_mnist.PUBLISHED}

@@ -186,8 +186,12 @@ def test_the_weight_goes_on_from_a_checkpoint():
 
 def test_the_rate_falls_as_the_paper_says():
     """(1 + 10 q)^−0.75 at q = 0, 0.1, 0.5, 0.9."""
-    rate = dann.falling_as(10)
+    ten = Schedule(steps=10, rounds=1)
+    rate = dann.rate_of(config(schedule=ten))
     assert [round(rate(begun), 5) for begun in (0, 1, 5, 9)] == [1.0, 0.5946, 0.26085, 0.17783]
+    twice = dann.rate_of(config(schedule=ten, method="transfer"))
+    once = dann.rate_of(config(schedule=Schedule(steps=5, rounds=1)))
+    assert [twice(begun) for begun in range(10)] == [once(begun) for begun in range(5)] * 2
     play, table, _ = dann.experiment(TINY, seed=0, device="cpu")
     table.reset(0)
     play.update(table.draw(play))

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from sparring.adversarial import data, domains
+from sparring.adversarial import data, domains, probes
 from sparring.adversarial.data import Labelled
 from sparring.adversarial.domains import Domain
 from sparring.envs.errors import BadInputError
@@ -57,7 +57,7 @@ def test_digits_are_drawn_twice_as_large_in_black_and_white():
     x = torch.zeros(3, 1, 8, 8)
     x[0, ..., 4:] = 1
     x[1], x[2] = 0.6, 0.3
-    edge, light, dark = domains.drawn(Labelled(x, torch.zeros(3)), domains.steady(3)).x[:, 0]
+    edge, light, dark = domains.drawn(Labelled(x, torch.zeros(3)), torch.eye(2, 3).repeat(3, 1, 1)).x[:, 0]
     assert edge[4:12].tolist() == [[0] * 8 + [1] * 8] * 8
     torch.testing.assert_close(light[4:12, 4:12], torch.full((8, 8), 0.9))  # 4 (0.6 − ½) + ½
     assert not dark.any()
@@ -84,14 +84,37 @@ def test_an_unsteady_hand_stays_within_its_wobble_and_draws_alike_from_one_seed(
 
 
 def test_no_part_of_a_photo_stands_behind_images_of_both_parts(monkeypatch):
-    """Left halves behind what is learned from, right halves behind what is held out; together they are the photos."""
+    """Every pixel of the photos is in one field, white or black, and each kind has about half of them."""
     from sklearn.datasets import load_sample_images
 
-    behind = []
-    monkeypatch.setattr(domains, "over", lambda images, photos, seed: behind.append(photos) or images)
+    behind, photos = [], load_sample_images().images
+    monkeypatch.setattr(domains, "over", lambda images, fields, seed: behind.append(fields) or images)
     domains.colour_digits.__wrapped__()
-    for photo, left, right in zip(load_sample_images().images, *behind, strict=True):
-        np.testing.assert_allclose(np.concatenate([left, right], 1) * 255, photo, atol=1e-4)
+    white, black = (sum(field[..., 0].size for field in fields) for fields in behind)
+    assert white + black == sum(photo[..., 0].size for photo in photos)
+    assert white == pytest.approx(black, rel=0.01)
+
+
+def test_a_photo_is_cut_as_a_chessboard_is():
+    places = np.arange(140 * 190, dtype=np.float32).reshape(140, 190, 1)
+    white, black = domains.chequered(places)
+    assert [field.shape[:2] for field in white] == [(70, 64), (70, 63), (70, 63)]
+    assert [field.shape[:2] for field in black] == [(70, 63), (70, 64), (70, 63)]
+    assert [field[0, 0, 0] for field in white] == [0, 127, 70 * 190 + 64]
+    assert [field[0, 0, 0] for field in black] == [64, 70 * 190, 70 * 190 + 127]
+    seen = np.concatenate([field.ravel() for field in (*white, *black)])
+    assert np.array_equal(np.sort(seen), places.ravel())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_held_out_is_of_the_domain_that_is_learned_from(name):
+    """A probe that tells the two domains apart at once finds nothing here."""
+    domain, count = domains.load(name), 597
+    shown = torch.randperm(len(domain.train.x), generator=torch.Generator().manual_seed(0))[:count]
+    distances = probes.domain_distances(domain.train.x[shown].flatten(1), domain.test.x.flatten(1), seed=0)
+    assert max(distances) < 0.3
+    other = domains.load(next(one for one in NAMES if one != name)).test.x.flatten(1)
+    assert max(probes.domain_distances(domain.train.x[shown].flatten(1), other, seed=0)) > 1.5
 
 
 def test_the_photo_is_inverted_under_the_digit():
