@@ -87,7 +87,7 @@ def test_what_begins_with_likelihood_is_what_it_would_have_become_alone(benchmar
     """Bit for bit, checkpoint by checkpoint and row by row, whoever learns to write and from whatever signal."""
     module = benchmark("seqgan_oracle50")
     small = ["--vocabulary=6", "--length=5", "--sentences=200", "--held-out=40", "--hidden=8", "--embedding=4"]
-    quick = ["--mle-rounds=2", "--mle-batches=3", "--warm-rounds=1", "--d-sentences=16", "--rollouts=2", "--batch=8"]
+    quick = ["--mle-rounds=2", "--mle-batches=3", "--warm-rounds=1", "--d-sentences=16", "--batch=8"]
     common = [*small, *quick, "--steps=4", "--save-every=1", "--evaluate-every=2", "--samples=20"]
     monkeypatch.setattr(module, "COMMON", common)
     methods = {"mle": ["--steps=2"], "ppo": ["--agent=ppo"], "soft_wgan": ["--signal=soft-wgan"], "per_step": []}
