@@ -622,7 +622,7 @@ def picture(config: Config, sheet: Sheet) -> Array:
     return sentences.picture(words(config, sheet), f"round {sheet.step:,}")
 
 
-ORACLE = Config(Schedule(steps=220, evaluate_every=20), "oracle")
+ORACLE = Config(Schedule(steps=320, evaluate_every=20), "oracle")
 PRESETS = {
     "oracle-50": Preset("an oracle of 50 tokens, where a CPU has headroom over n-grams", ORACLE),
     "paper": Preset(

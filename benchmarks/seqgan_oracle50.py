@@ -36,7 +36,7 @@ from mixtures import minutes_of
 from sparring.runners.folder import JOURNALS, RunFolder
 from sparring.runners.sweepfolder import Sweep
 
-ROUNDS, MLE_ROUNDS = 220, 100  # of all methods but `mle`, and of its maximum likelihood
+ROUNDS, MLE_ROUNDS = 320, 100  # of all methods but `mle`, and of its maximum likelihood
 COMMON = ["--preset", "oracle-50", "--steps", str(ROUNDS), "--evaluate-every", "100", "--samples", "10000"]
 METHODS: dict[str, list[str]] = {
     "mle": ["--steps", str(MLE_ROUNDS)],
