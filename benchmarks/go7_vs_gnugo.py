@@ -17,6 +17,7 @@ import record
 import sweeps
 from rich.console import Console
 
+from sparring.agents import statistics
 from sparring.runners import arena, players
 from sparring.runners.folder import RunFolder
 
@@ -42,13 +43,17 @@ def met(run: Path, seed: int, games: int, sims: int, out: Path) -> dict[str, Any
 def told(run: Path, found: dict[str, Any]) -> dict[str, Any]:
     """A seed's figures."""
     pair, spent = found["pairs"][0], RunFolder.open(run).rows("timing.jsonl")
+    rate = statistics.rate(pair["win_rate"] * pair["games"], pair["games"])
     wins = {"black": [0, 0], "white": [0, 0]}
     for one in found["games"]:
         colour = "black" if one["black"] == pair["first"] else "white"
         wins[colour][0] += one["winner"] == colour
         wins[colour][1] += 1
     return {
-        **{name: pair[name] for name in ("win_rate", "low", "high", "games")},
+        "win_rate": rate.value,
+        "low": rate.low,
+        "high": rate.high,
+        "games": pair["games"],
         **{f"wins_as_{colour}": f"{won} of {count}" for colour, (won, count) in wins.items()},
         "draws": sum(one["winner"] == "nobody" for one in found["games"]),
         "reasons": {reason: sum(one["reason"] == reason for one in found["games"]) for reason in REASONS},
