@@ -1,8 +1,8 @@
 """A champion: a network that plays Go and the board that it learned, in one small file.
 
 A run's checkpoint holds all that learning needs; `sparring export RUN FILE` keeps of it what playing needs. One
-champion of 5×5 ships with the package, so that there is somebody to play with at once: seed 1 of those that
-`benchmarks/go5_vs_gnugo.py` trained.
+champion of 5×5 and one of 7×7 ship with the package, so that there is somebody to play with at once: seed 1 of those
+that `benchmarks/go5_vs_gnugo.py` and `benchmarks/go7_vs_gnugo.py` trained.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from sparring.runners.job import Job
 
 LEARNED = {"alphazero": "average", "ppo-selfplay": "network"}  # what of each learner plays
 KIND = "a champion of Go"
-SHIPPED = Path(__file__).with_name("go5.pt")
+SHIPPED = {name: Path(__file__).with_name(f"{name}.pt") for name in ("go5", "go7")}
 
 
 @dataclass(frozen=True)
