@@ -1,8 +1,9 @@
 """Why reproductions of DANN range from 66 to 92 %: one choice at a time, and some of them together.
 
-From the paper's protocol, normalisation, batch norm, optimiser (with a rate and rule of its own), λ rule and steps are
-changed one by one (`--grid`: in all combinations). `bn_adam` and `instance_bn_adam_constant` combine choices that
-circulating code combines, too; they are nobody's recipe: network, batch and steps are the paper's.
+From the paper's protocol, normalisation, batch norm of the extractor and of the critic, optimiser (with a rate and rule
+of its own), λ rule and steps are changed one by one (`--grid`: in all combinations). `bn_adam` and
+`instance_bn_adam_constant` combine choices that circulating code combines, too; they are nobody's recipe: network,
+batch and steps are the paper's.
 """
 
 from __future__ import annotations
@@ -16,10 +17,18 @@ from typing import Any
 import adaptation
 import record
 
-PAPER = {"normalisation": "mean", "batch-norm": "none", "optimiser": "sgd", "weight-rule": "ramp", "steps": "8600"}
+PAPER = {
+    "normalisation": "mean",
+    "batch-norm": "none",
+    "critic-norm": "no",
+    "optimiser": "sgd",
+    "weight-rule": "ramp",
+    "steps": "8600",
+}
 CHOICES = {
     "normalisation": ("mean", "instance", "none"),
     "batch-norm": ("none", "together", "apart"),
+    "critic-norm": ("no", "yes"),
     "optimiser": ("sgd", "adam"),
     "weight-rule": ("ramp", "constant"),
     "steps": ("2150", "8600"),
@@ -51,7 +60,9 @@ def settings(grid: bool) -> dict[str, dict[str, str]]:
 
 def words_of(chosen: Mapping[str, str]) -> list[str]:
     """As options."""
-    return ["--preset", "mnist", *(word for name, value in chosen.items() for word in (f"--{name}", value))]
+    flags = {"yes": "--", "no": "--no-"}
+    told = [[f"{flags[value]}{name}"] if value in flags else [f"--{name}", value] for name, value in chosen.items()]
+    return ["--preset", "mnist", *itertools.chain(*told)]
 
 
 def arguments() -> argparse.Namespace:

@@ -77,7 +77,9 @@ def test_the_spreads_settings_say_what_they_are_and_how_far_they_move(scripts):
     assert next(iter(settings)) == "paper"
     assert {"bn_adam", "instance_bn_adam_constant"} < settings.keys()
     assert not [name for name in settings if "like" in name]
-    assert len(spread.settings(grid=True)) == 3 * 3 * 2 * 2 * 2
+    assert len(spread.settings(grid=True)) == 3 * 3 * 2 * 2 * 2 * 2
+    assert "--no-critic-norm" in spread.words_of(settings["paper"])
+    assert "--critic-norm" in spread.words_of(settings["critic_norm_yes"])
     for chosen in settings.values():
         rate = ("0.001", "constant") if chosen["optimiser"] == "adam" else ("0.01", "inverse")
         assert (chosen["learning-rate"], chosen["rate-rule"]) == rate

@@ -42,6 +42,19 @@ def slopes(game, player, batch, weights):
     return torch.autograd.grad(game.loss(player, batch), list(weights))
 
 
+def test_a_normalised_critic_sees_features_as_a_fresh_probe_does():
+    """Whatever scale and shift both domains have in common is nothing to it, and its units cannot die of them."""
+    torch.manual_seed(0)
+    features = torch.rand(2 * 8, 6)
+    for normed in (False, True):
+        critic = dann.critic_of(6, normed=normed)
+        far = critic(50 * features - 1_000)
+        assert torch.allclose(critic(features), far, atol=1e-3) == normed
+        hidden = critic[:-1](50 * features - 1_000)
+        assert bool((hidden > 0).any(0).all()) == normed
+        assert not list(critic.buffers())  # nothing that an evaluation could take for another
+
+
 # ---------------------------------------------------------------------------------------------- gradient reversal
 
 
@@ -420,6 +433,7 @@ def test_the_protocol_is_stored_with_the_number(judged):
         "dynamics": "simultaneous",
         "normalisation": "mean",
         "batch norm": "none",
+        "critic norm": False,
         "optimiser": "sgd 0.01 inverse",
         "λ": "1 ramp",
         "steps": 20,
@@ -432,6 +446,7 @@ def test_the_protocol_is_stored_with_the_number(judged):
     }
     told = dann.protocol_of(config(method="train-on-target", labelled=50, batch_norm="apart"), "fp32", 2_000, 3)
     assert (told["target labels"], told["batch norm"], told["samples"]) == ("50 learned from", "apart", 40)
+    assert "critic norm" not in told
 
 
 def test_settings_that_learn_otherwise_are_never_told_alike():
