@@ -5,6 +5,7 @@ Every run is a child process: W&B keeps its settings and its service for as long
 
 import json
 import os
+import re
 import pty
 import signal
 import socket
@@ -433,5 +434,7 @@ log(tracker, range(3, 6))
 tracker.close()
 print("trained on")
 """
-    said = play(tmp_path, script)
-    assert said == ["W&B failed (ConnectionResetError: Connection lost); the run goes on without it", "trained on"]
+    [warning, last] = play(tmp_path, script)
+    # whether reading or writing notices it first, and so how it is worded, is a matter of time
+    assert re.fullmatch(r"W&B failed \(ConnectionResetError: .+\); the run goes on without it", warning)
+    assert last == "trained on"
