@@ -5,8 +5,8 @@ Every run is a child process: W&B keeps its settings and its service for as long
 
 import json
 import os
-import re
 import pty
+import re
 import signal
 import socket
 import subprocess
