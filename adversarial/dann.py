@@ -50,7 +50,7 @@ from sparring.adversarial.domains import Domain
 from sparring.adversarial.game import Game
 from sparring.adversarial.play import Play, Schedule, Table
 from sparring.adversarial.sheets import Sheet
-from sparring.agents import networks
+from sparring.agents import networks, statistics
 from sparring.agents.protocol import Evaluation, Experiment, Judge, Preset, Published, Watch, unwatched
 from sparring.envs.errors import BadInputError, check_ranges
 from sparring.envs.worlds import Array
@@ -474,14 +474,14 @@ def judged(learner: nn.Module, source: Domain, target: Domain, count: int, seed:
     """The metrics, the target's accuracy first."""
     theirs, ours = (read(learner, domain.test.x[:count]) for domain in (target, source))
     right = theirs.logits.argmax(1) == target.test.y[:count]
-    low, high = probes.wilson(int(right.sum()), len(right))
+    reached = statistics.rate(int(right.sum()), len(right))
     chances = theirs.logits.softmax(1)
     features = [read(learner, domain.train.x[: probes.MOST]).features for domain in (source, target)]
     linear, deep = probes.domain_distances(*features, seed=seed, watch=watch)
     return {
-        "target_accuracy": float(right.double().mean()),
-        "target_accuracy_low": low,
-        "target_accuracy_high": high,
+        "target_accuracy": reached.value,
+        "target_accuracy_low": reached.low,
+        "target_accuracy_high": reached.high,
         "source_accuracy": float((ours.logits.argmax(1) == source.test.y[:count]).double().mean()),
         "a_distance": max(linear, deep),
         "a_distance_linear": linear,

@@ -23,17 +23,8 @@ if TYPE_CHECKING:
 
 MOST = 4_000  # images of a domain that probes learn from and are asked about
 STEPS, BATCH, WIDTH = 400, 256, 64
-Z95 = 1.959964  # of the normal distribution
 TILES = 40  # images shown
 COMPONENTS = 50  # of features, that t-SNE sees
-
-
-def wilson(successes: int, trials: int) -> tuple[float, float]:
-    """The 95 % interval of a share (Wilson, 1927)."""
-    share, extra = successes / trials, Z95**2 / trials
-    middle = (share + extra / 2) / (1 + extra)
-    reach = Z95 / (1 + extra) * (share * (1 - share) / trials + extra / (4 * trials)) ** 0.5
-    return middle - reach, middle + reach
 
 
 def domain_distances(source: Tensor, target: Tensor, *, seed: int, watch: Watch = unwatched) -> tuple[float, float]:

@@ -36,7 +36,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, kl_div
 
-from sparring.adversarial import alarm, convnet, data, dynamics, pictures, probes
+from sparring.adversarial import alarm, convnet, data, dynamics, pictures
 from sparring.adversarial.alarm import Subject
 from sparring.adversarial.attacks import Attack, Ball, Norm, reads
 from sparring.adversarial.data import Images, Labelled
@@ -44,7 +44,7 @@ from sparring.adversarial.domains import Domain
 from sparring.adversarial.game import Game, Point
 from sparring.adversarial.play import Play, Schedule, Table
 from sparring.adversarial.sheets import Sheet
-from sparring.agents import networks
+from sparring.agents import networks, statistics
 from sparring.agents.protocol import Evaluation, Experiment, Judge, Preset, Published, Watch, unwatched
 from sparring.envs.errors import check_ranges
 from sparring.envs.worlds import Array
@@ -309,11 +309,11 @@ def accuracies(
         right.append(reads(model, attack(model, some, labels, dice)) == labels)
         watch(first + len(some), len(x))
     stood = torch.cat(right)
-    low, high = probes.wilson(int(stood.sum()), len(stood))
+    robust = statistics.rate(int(stood.sum()), len(stood))
     return {
-        "robust_accuracy": float(stood.double().mean()),
-        "robust_accuracy_low": low,
-        "robust_accuracy_high": high,
+        "robust_accuracy": robust.value,
+        "robust_accuracy_low": robust.low,
+        "robust_accuracy_high": robust.high,
         "clean_accuracy": float((reads(model, x) == y).double().mean()),
     }
 

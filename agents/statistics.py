@@ -13,8 +13,8 @@ The interval is that of the stratified percentile bootstrap (ibid., section 4.1;
 in each resample every task draws as many runs as it has, with replacement and independently of the other tasks; the
 bounds are the 2.5 % and 97.5 % quantiles of the aggregate over all resamples. With one task it is the plain bootstrap.
 
-All resamples of a hundred won games are a hundred won games, so the rate p of n games has Wilson's interval instead,
-the rates that a score test would not reject (Wilson 1927, JASA 22), with z the normal's 97.5 % quantile:
+All resamples of a hundred won games are a hundred won games, so a share p of n games, or images, has Wilson's interval,
+the shares that a score test would not reject (Wilson 1927, JASA 22), with z the normal's 97.5 % quantile:
 
     (p + z² / 2n ± z √(p (1 − p) / n + z² / 4n²)) / (1 + z² / n)
 
@@ -88,7 +88,7 @@ def estimate(scores: ArrayLike, aggregate: Aggregate = mean) -> Estimate:
 
 
 def rate(points: float, games: int) -> Estimate:
-    """The share of games that were won, a draw as a half, with Wilson's interval.
+    """The share of games that were won, a draw as a half, or of images that were read right, with Wilson's interval.
 
     Raises:
         BadInputError: there are no games, or not from 0 to as many points.

@@ -18,10 +18,11 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from sparring.adversarial import alarm, attacks, convnet, probes
+from sparring.adversarial import alarm, attacks, convnet
 from sparring.adversarial.alarm import Check, Subject
 from sparring.adversarial.attacks import Attack, Ball
 from sparring.adversarial.data import drawn
+from sparring.agents import statistics
 from sparring.agents.protocol import Watch, unwatched
 from sparring.envs.errors import BadInputError
 from sparring.envs.files import write_aside
@@ -151,7 +152,7 @@ def judged(read: Tensor, y: Tensor, target: Tensor | None) -> Stood:
     """What is left where classes [N] are read."""
     right = int((read == y).sum())
     reached = None if target is None else float((read == target).double().mean())
-    return Stood(right / len(y), *probes.wilson(right, len(y)), reached)
+    return Stood(*statistics.rate(right, len(y)), reached)
 
 
 def record_of(siege: Siege, options: Options, update: int) -> dict[str, Any]:

@@ -55,15 +55,6 @@ def test_more_images_of_one_domain_weigh_no_more():
     assert linear < 0.5
 
 
-@pytest.mark.parametrize(
-    ("right", "whole", "low", "high"),
-    [(50, 100, 0.4038, 0.5962), (0, 10, 0.0, 0.2775), (10, 10, 0.7225, 1.0), (81, 263, 0.2553, 0.3662)],
-)
-def test_wilsons_interval_is_the_published_one(right, whole, low, high):
-    """The last is Newcombe's example (1998, table I, method 3)."""
-    assert probes.wilson(right, whole) == pytest.approx((low, high), abs=1e-4)
-
-
 def test_features_are_turned_to_where_they_vary_most():
     """A line through space, with a little noise: its first component is the way along it."""
     along = torch.linspace(-3, 3, 50)

@@ -139,6 +139,15 @@ def test_the_interval_of_a_rate_is_that_of_all_rates_that_a_score_test_would_not
     assert rate(won, games) == (won / games, pytest.approx(kept[0], abs=1e-5), pytest.approx(kept[-1], abs=1e-5))
 
 
+@pytest.mark.parametrize(
+    ("right", "whole", "low", "high"),
+    [(50, 100, 0.4038, 0.5962), (0, 10, 0.0, 0.2775), (10, 10, 0.7225, 1.0), (81, 263, 0.2553, 0.3662)],
+)
+def test_wilsons_interval_is_the_published_one(right, whole, low, high):
+    """The last is Newcombe's example (1998, table I, method 3)."""
+    assert rate(right, whole).interval == pytest.approx((low, high), abs=1e-4)
+
+
 def test_a_hundred_won_games_are_no_proof_that_all_are_won():
     assert rate(100, 100) == (1, pytest.approx(0.963, abs=5e-4), 1)
 
