@@ -50,7 +50,7 @@ def arguments(description: str, claim: str, methods: Sequence[str], seeds: int =
 def swept(options: argparse.Namespace, methods: Mapping[str, Sequence[str]]) -> dict[str, Sweep]:
     """The sweeps of the methods that were asked for, complete but for seeds that failed."""
     return {
-        name: sweeps.attempted("dann", words, options.seeds, options.runs / name, options.jobs)
+        name: sweeps.trained("dann", words, options.seeds, options.runs / name, options.jobs, failing=True)
         for name, words in asked(options, methods).items()
     }
 

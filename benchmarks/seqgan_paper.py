@@ -42,7 +42,7 @@ REDUCED = {
     "mle_rounds": (20, "120 passes of maximum likelihood"),
     "steps": (170, "200 rounds of play; here 100"),
     "d_size": ("small", "1,720 filters and a largest response; here 192 and a mean"),
-    "d_rate": (1e-3, "1e-4, for 22 times as many steps of D"),
+    "d_rate": (1e-3, "1e-4, for 34 times as many steps of D"),
     "d_turns": (1, "5 turns of D a round"),
     "d_sentences": (2_048, "10,000 sentences a turn"),
     "rollouts": (4, "16 roll-outs"),

@@ -26,35 +26,23 @@ def trained(
     seeds: Sequence[int],
     out: Path,
     at_once: int | None,
+    *,
     prepare: Callable[[Sweep], None] = lambda sweep: None,
+    failing: bool = False,
 ) -> Sweep:
     """The sweep in `out`, complete on `seeds`: what is complete is left alone, the rest is trained, `at_once` together.
 
-    `prepare` is told the sweep before any of it runs. Exits where a seed fails, and as `attempted` does.
-    """
-    sweep = attempted(algorithm, words, seeds, out, at_once, prepare)
-    if failures(sweep, seeds):
-        sys.exit(FAILED)
-    return sweep
-
-
-def attempted(
-    algorithm: str,
-    words: Sequence[str],
-    seeds: Sequence[int],
-    out: Path,
-    at_once: int | None,
-    prepare: Callable[[Sweep], None] = lambda sweep: None,
-) -> Sweep:
-    """As `trained`, but seeds may have failed.
-
-    Exits where it was stopped, and where `out` holds something else.
+    `prepare` is told the sweep before any of it runs. Exits where it was stopped, where `out` holds something else, and
+    where a seed fails, unless `failing` lets it: see `failures`.
     """
     line = [*words, "--seeds", ",".join(map(str, seeds)), "--out", str(out), "--track", "off"]
     try:
-        return run(algorithm, [*line, *(["--jobs", str(at_once)] if at_once else [])], prepare)
+        sweep = run(algorithm, [*line, *(["--jobs", str(at_once)] if at_once else [])], prepare)
     except BadInputError as error:
         sys.exit(f"{algorithm} in {out}: {error}")
+    if failures(sweep, seeds) and not failing:
+        sys.exit(FAILED)
+    return sweep
 
 
 def failures(sweep: Sweep, seeds: Sequence[int]) -> dict[int, str]:

@@ -105,6 +105,19 @@ def test_what_begins_with_likelihood_is_what_it_would_have_become_alone(benchmar
     assert 0 < spent[0] < spent[1]
 
 
+def test_a_seed_that_fails_is_told_and_stops_a_benchmark_unless_it_may(benchmark, tmp_path):
+    sweeps = benchmark("sweeps")
+    words = ["--vocabulary=6", "--length=5", "--sentences=200", "--held-out=40", "--hidden=8", "--embedding=4"]
+    words += ["--mle-rounds=2", "--mle-batches=3", "--mle-rate=1e38", "--steps=2", "--samples=20"]
+    sweep = sweeps.trained("seqgan", words, [3], tmp_path / "x", 1, failing=True)
+    [(seed, said)] = sweeps.failures(sweep, [3]).items()
+    assert seed == 3
+    assert "the first thing to try" in said
+    with pytest.raises(SystemExit) as stopped:
+        sweeps.trained("seqgan", words, [3], tmp_path / "x", 1)
+    assert stopped.value.code == 1
+
+
 def assert_alike(mine, its):
     """Nested states."""
     if isinstance(its, dict):
@@ -190,6 +203,32 @@ def test_the_best_of_play_lies_in_play(benchmark):
         "seqgan": 25,
         "seqgan_best": 20,
     }
+
+
+def test_the_paper_is_reduced_as_it_says_and_gently_changed(benchmark):
+    paper = benchmark("seqgan_paper")
+
+    def config_of(words):
+        return begin.parse_training("sweep", options.Sweep, "seqgan", [*words, "--seeds", "0", "--out", "x"]).config
+
+    whole = seqgan.PRESETS["paper"].config
+    assert config_of(paper.words(full=True)) == whole
+    reduced, gentle = config_of(paper.words(full=False)), config_of(paper.words_of_gentle())
+    for name, (value, _) in paper.REDUCED.items():
+        assert getattr(reduced.schedule if hasattr(reduced.schedule, name) else reduced, name) == value
+    for config in (reduced, gentle):
+        assert config.schedule.steps - config.mle_rounds - config.warm_rounds == 100
+        assert config.mle_rounds % config.schedule.evaluate_every == 0  # a sheet is kept where likelihood ends
+        assert (config.d_epochs, config.warm_rounds) == (whole.d_epochs, whole.warm_rounds)
+    assert (gentle.mle_rounds, gentle.anneal_mle, gentle.teacher, gentle.rate) == (10, True, 1, 3e-4)
+    assert (gentle.baseline, gentle.standardise, gentle.d_rate) == ("value", True, reduced.d_rate)
+
+    def d_steps(c):
+        turns = c.warm_rounds + c.d_turns * (c.schedule.steps - c.mle_rounds - c.warm_rounds)
+        return turns * c.d_epochs * c.d_sentences / c.d_batch
+
+    told = paper.REDUCED["d_rate"][1]
+    assert told == f"1e-4, for {d_steps(whole) / d_steps(reduced):.0f} times as many steps of D"
 
 
 def test_a_generator_comes_back_from_the_sheet_of_its_round(benchmark, tmp_path, monkeypatch):
