@@ -222,7 +222,7 @@ def test_the_champion_of_5x5_that_ships_opens_in_the_centre_and_takes_the_whole_
 
 
 def test_the_champion_of_7x7_that_ships_beats_playouts_with_either_colour(tmp_path):
-    ours, theirs = players.players(["go7", "mcts:50"], simulations=32)
+    ours, theirs = players.players(["go7", "mcts:50"], simulations=64)
     assert (ours.rules.height, ours.rules.komi) == (7, 9.0)
     record, _ = met(tmp_path, ours, theirs, games=4, opening=2, rules=players.common_rules([ours, theirs], None, None))
     assert {game["black"] for game in record["games"]} == {"go7", "mcts:50"}

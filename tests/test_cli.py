@@ -646,6 +646,8 @@ def test_a_place_where_no_game_can_go_is_told_before_one_is_played(sparring, tmp
         ("robust", "digits", "auto", "bf16"),
         ("robust", "digits", "fp32", "fp32"),
         ("robust", "digits --method trades", "auto", "fp32"),
+        ("dann", "digits --method mmd", "auto", "fp32"),
+        ("dann", "digits --method coral", "auto", "fp32"),
     ],
 )
 def test_a_precision_is_settled_when_the_run_begins(monkeypatch, algorithm, preset, asked, settled):

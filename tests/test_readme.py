@@ -159,6 +159,9 @@ def test_its_python_runs(tmp_path, monkeypatch, capsys):
     names = {}
     for block in blocks("python"):
         exec(compile(block, "README.md", "exec"), names)
+    loss, score, *_ = capsys.readouterr().out.split()
+    assert float(loss) >= 0
+    assert float(score) >= 1  # of CartPole's steps
 
 
 def test_every_file_it_names_exists():

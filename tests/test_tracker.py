@@ -6,7 +6,6 @@ Every run is a child process: W&B keeps its settings and its service for as long
 import json
 import os
 import pty
-import re
 import signal
 import socket
 import subprocess
@@ -434,7 +433,9 @@ log(tracker, range(3, 6))
 tracker.close()
 print("trained on")
 """
-    [warning, last] = play(tmp_path, script)
-    # whether reading or writing notices it first, and so how it is worded, is a matter of time
-    assert re.fullmatch(r"W&B failed \(ConnectionResetError: .+\); the run goes on without it", warning)
-    assert last == "trained on"
+    lost, reset = (
+        "Connection lost",
+        "[Errno 104] Connection reset by peer",
+    )  # what is noticed first is by chance
+    warnings = [f"W&B failed (ConnectionResetError: {why}); the run goes on without it" for why in (lost, reset)]
+    assert play(tmp_path, script) in [[warning, "trained on"] for warning in warnings]
