@@ -23,13 +23,14 @@ from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from sparring.agents import anchor, networks, protocol
-from sparring.agents.boardnet import Network, Turns, guided_by
+from sparring.agents.boardnet import Network, Said, Turns, guided_by
 from sparring.agents.descent import Descent, Terms
 from sparring.agents.match import Searcher
 from sparring.agents.mcts import Evaluate, Searching
 from sparring.agents.policy import Dice, on_threads
 from sparring.agents.protocol import Experiment, Preset, Stateful
-from sparring.agents.selfplay import SYMMETRIES, Playing, Record, SelfPlay
+from sparring.agents.records import Record
+from sparring.agents.selfplay import SYMMETRIES, Playing, SelfPlay
 from sparring.agents.window import Samples, Window
 from sparring.envs.errors import check_ranges
 from sparring.envs.go.rules import Rules, chosen
@@ -92,7 +93,7 @@ class Config:
     average: float = 0.99
     """decay of the moving average of weights that plays, gradient step by gradient step"""
     precision: networks.Precision = "auto"
-    """of the arithmetic of self-play; auto takes bf16 where the hardware has it. Learning is fp32"""
+    """of the network's arithmetic; auto takes bf16 where the hardware has it. Weights and losses are fp32"""
     anchor: int = 100
     """random playouts a move of the search that evaluations play against"""
 
@@ -172,7 +173,9 @@ class AlphaZero:
         rules, side = self.rules, self.rules.area**0.5
         obs = np.take_along_axis(samples.obs[rows], points[:, None], 2)
         obs = obs.reshape(len(rows), -1, rules.height, rules.width)
-        said = self.network(self._tensor(obs))
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+            said = self.network(self._tensor(obs))
+        said = Said(*(each.float() for each in said))
         legal = self._tensor(np.take_along_axis(samples.legal[rows], actions, 1))
         target = self._tensor(np.take_along_axis(samples.policy[rows], actions, 1)).float()
         log_policy = said.policy.masked_fill(~legal, -1e9).log_softmax(1)
@@ -208,6 +211,7 @@ GO9 = replace(
     komi=7.0,
     blocks=4,
     window=50_000,
+    playing=Playing(slots=256),
     search=Searching("gumbel", 32),
 )
 PRESETS = {

@@ -28,7 +28,8 @@ def pooled(x: Tensor) -> Tensor:
     """[B, C, H, W] → [B, 3 C]: the mean, the mean as it grows with the board's side, the maximum."""
     mean = x.mean((2, 3))
     side = (x.shape[2] * x.shape[3]) ** 0.5
-    return torch.cat([mean, mean * ((side - AVERAGE_SIDE) / 10), x.amax((2, 3))], 1)
+    highest = F.adaptive_max_pool2d(x, 1).flatten(1)  # as amax, which is slow where channels are last
+    return torch.cat([mean, mean * ((side - AVERAGE_SIDE) / 10), highest], 1)
 
 
 class Block(nn.Module):
@@ -46,9 +47,10 @@ class Block(nn.Module):
         inner = self.first(F.relu(x))
         if self.bias is not None:
             half = inner.shape[1] // 2
-            inner = inner + self.bias(pooled(F.relu(inner[:, :half])))[:, :, None, None]
-        changed: Tensor = self.second(F.relu(inner))
-        return x + changed
+            inner += self.bias(pooled(F.relu(inner[:, :half])))[:, :, None, None]
+        changed: Tensor = self.second(F.relu_(inner))
+        changed += x
+        return changed
 
 
 class Said(NamedTuple):
@@ -93,13 +95,13 @@ class Network(nn.Module):
     def forward(self, planes: Tensor) -> Said:
         """See the class."""
         x = ((planes - self.origin) * self.scale).contiguous(memory_format=torch.channels_last)
-        x = F.relu(self.blocks(self.entrance(x)))
-        moves = F.relu(self.policy(x))
+        x = F.relu_(self.blocks(self.entrance(x)))
+        moves = F.relu_(self.policy(x))
         whole = pooled(moves)
-        moves = F.relu(moves + self.policy_bias(whole)[:, :, None, None])
+        moves = F.relu_(moves + self.policy_bias(whole)[:, :, None, None])
         policy = torch.cat([self.points(moves).flatten(1), self.passing(whole)], 1)
-        values = F.relu(self.value(x))
-        dense = F.relu(self.dense(pooled(values)))
+        values = F.relu_(self.value(x))
+        dense = F.relu_(self.dense(pooled(values)))
         return Said(policy, self.outcome(dense), self.owner(values)[:, 0], self.score(dense)[:, 0])
 
 

@@ -1,10 +1,11 @@
 """Self-play: the Source whose experience is games that a network plays against itself, every move searched.
 
-A draw is a fixed number of games, from the empty board to the end, so that nothing is under way between two draws.
-They are played in slots, side by side: a round is one simulation in every slot and one batch for the network; a slot
-whose search is done makes its move, and one whose game is done begins the next. Groups of slots are played by threads
-of their own, since kernels and network let go of Python's lock. What a game's dice show follows from the source's seed
-and the game's number alone.
+Games are played in slots, side by side: a round is one simulation in every slot and one batch for the network; a slot
+whose search is done makes its move, and one whose game is done begins the next. A draw ends when so many games have
+ended; the others wait where they stand, for if all were played to their ends first, the last rounds would be for a few
+slots alone. Between two draws a game is its moves: every draw begins with the search of the next ones. Groups of slots
+are played by threads of their own, since kernels and network let go of Python's lock. What a game's dice show follows
+from the source's seed, the game's number and the ply alone.
 
 Playout-cap randomisation (Wu, arXiv 1902.10565, section 3.1): a share of the moves is searched in full and trains the
 policy; the others are searched briefly and without noise, so that more games are played for the value's sake.
@@ -12,10 +13,8 @@ policy; the others are searched briefly and without noise, so that more games ar
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import chain
 from time import perf_counter
 from typing import Any, Protocol
@@ -23,6 +22,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from sparring.agents.mcts import Evaluate, Searching, Trees
+from sparring.agents.records import Record, packed, unpacked
 from sparring.envs.errors import BadInputError, check_ranges
 from sparring.envs.go.board import BLACK
 from sparring.envs.go.games import Games
@@ -40,7 +40,7 @@ class Playing:
 
     draw: int = 256
     """games of an update"""
-    slots: int = 64
+    slots: int = 128
     """games side by side in a group"""
     groups: int = 2
     """of slots, each played by a thread"""
@@ -60,25 +60,6 @@ class Playing:
         check_ranges(self, hot=(0, 1000), resign=(0, 1), stubborn=(0, 1))
 
 
-@dataclass
-class Record:
-    """A game that was played against oneself."""
-
-    number: int
-    stubborn: bool = True  # nobody gives up
-    moves: list[int] = field(default_factory=list)
-    policies: list[Array] = field(default_factory=list)  # what the search advised [A] float16
-    full: list[bool] = field(default_factory=list)  # whether it was searched in full
-    values: list[float] = field(default_factory=list)  # of the roots, to who moved
-    result: int = 0  # 1 black has won, −1 white has, 0 nobody
-    owners: Array | None = None  # [H · W] int8: 1 black's, −1 white's, 0 nobody's; None where somebody gave up
-    doomed: int = 0  # who would have given up first: 1 black, −1 white
-
-    def despair(self, threshold: float) -> bool:
-        """Whether who has just moved should have given up, for the second time running."""
-        return max(self.values[-1:] + self.values[-3:-2]) < -threshold and len(self.values) > 2
-
-
 class Guide(Protocol):
     """An algorithm that self-play can ask."""
 
@@ -87,37 +68,45 @@ class Guide(Protocol):
 
 
 class Table:
-    """A group of slots, played by one thread."""
+    """A group of slots, played by one thread; `of` groups share the numbers of games, in turns."""
 
-    def __init__(self, rules: Rules, playing: Playing, searching: Searching) -> None:
+    def __init__(self, rules: Rules, playing: Playing, searching: Searching, group: int) -> None:
         if playing.full < 1 and playing.fast > searching.simulations:
             raise BadInputError(
                 f"fast is {playing.fast} and simulations {searching.simulations}; a brief search is the shorter one"
             )
         self.playing = playing
+        self.group = group
         self.games = Games(rules, playing.slots)
         self.trees = Trees(playing.slots, self.games.actions, searching)
+        self.dice = [np.random.default_rng(0)] * playing.slots
+        self.full = [True] * playing.slots
+        self.reset(0)
 
-    def play(self, seed: int, numbers: Sequence[int], evaluate: Evaluate) -> list[Record]:
-        """Play the games of those numbers, which are returned in that order."""
-        waiting, records = deque(numbers), list[Record]()
+    def reset(self, seed: int) -> None:
+        """Empty boards."""
+        self.seed, self.begun = seed, 0
+        self.ended: list[Record] = []  # that no draw has asked for yet
+        self.records = [self._next_game(slot) for slot in range(self.playing.slots)]
+
+    def play(self, games: int, evaluate: Evaluate) -> list[Record]:
+        """Go on until so many games have ended."""
         self.seconds = {"emulating": 0.0, "acting": 0.0}  # the search, and the network
         self.evaluations = 0
-        self.records: list[Record | None] = [None] * self.playing.slots
-        self.dice = [np.random.default_rng(0)] * self.playing.slots
         for slot in range(self.playing.slots):
-            self._next_game(slot, seed, waiting)
-        while any(self.records):
+            self._search(slot)
+        while len(self.ended) < games:
             start = perf_counter()
             self.trees.step(self.games, self._timed(evaluate))
             for slot in np.flatnonzero(self.trees.finished).tolist():
-                finished = self._move(slot)
-                if finished is not None:
-                    records.append(finished)
-                    self._next_game(slot, seed, waiting)
+                if self._move(slot):
+                    self.ended.append(self.records[slot])
+                    self.records[slot] = self._next_game(slot)
+                self._search(slot)
             self.seconds["emulating"] += perf_counter() - start
         self.seconds["emulating"] -= self.seconds["acting"]
-        return sorted(records, key=lambda record: record.number)
+        played, self.ended = self.ended[:games], self.ended[games:]
+        return played
 
     def _timed(self, evaluate: Evaluate) -> Evaluate:
         def timed(leaves: Leaves, rows: Array) -> tuple[Array, Array]:
@@ -129,46 +118,60 @@ class Table:
 
         return timed
 
-    def _next_game(self, slot: int, seed: int, waiting: deque[int]) -> None:
-        self.trees.leave(slot)
-        self.records[slot] = None
-        if waiting:
-            number = waiting.popleft()
-            self.dice[slot] = np.random.default_rng([GAMES, seed, number])
-            record = self.records[slot] = Record(number, bool(self.dice[slot].random() < self.playing.stubborn))
-            self.games.begin(slot)
-            self._search(slot, record)
+    def _next_game(self, slot: int) -> Record:
+        number = self.group + self.playing.groups * self.begun
+        self.begun += 1
+        self.games.begin(slot)
+        return Record(number, bool(np.random.default_rng([GAMES, self.seed, number]).random() < self.playing.stubborn))
 
-    def _search(self, slot: int, record: Record) -> None:
-        dice = self.dice[slot]
-        full = bool(dice.random() < self.playing.full)
-        record.full.append(full)
+    def _search(self, slot: int) -> None:
+        record = self.records[slot]
+        ply = len(record.moves) + 1  # 0 would be the dice of the game itself
+        dice = self.dice[slot] = np.random.default_rng([GAMES, self.seed, record.number, ply])
+        full = self.full[slot] = bool(dice.random() < self.playing.full)
         simulations = 0 if full else self.playing.fast
         self.trees.begin(slot, self.games.legal(slot), dice, simulations=simulations, noisy=full)
 
-    def _move(self, slot: int) -> Record | None:
-        """Make the move that a finished search advises; the game, if that ended it."""
+    def _move(self, slot: int) -> bool:
+        """Make the move that a finished search advises; whether that ended the game."""
         record, trees = self.records[slot], self.trees
-        assert record is not None
         policy = trees.policy(slot)
         move = trees.best(slot)
         if trees.searching.select != "gumbel" and len(record.moves) < self.playing.hot:
             move = int(self.dice[slot].choice(len(policy), p=policy.astype(float) / policy.sum(dtype=float)))
         record.values.append(trees.value(slot))
         record.policies.append(policy.astype(np.float16))
+        record.full.append(self.full[slot])
         record.moves.append(move)
         if not record.doomed and record.despair(self.playing.resign):
             record.doomed = 1 if self.games.to_move(slot) == BLACK else -1
             if not record.stubborn:
                 record.result = -record.doomed
-                return record
+                return True
         self.games.play(slot, move)
         if self.games.over(slot):
             record.owners = self.games.owners(slot)
             record.result = int(self.games.value(slot))
-            return record
-        self._search(slot, record)
-        return None
+            return True
+        return False
+
+    def state_dict(self) -> dict[str, Any]:
+        """Games under way, and those that have ended and were not asked for."""
+        points = self.games.rules.area
+        return {
+            "begun": self.begun,
+            "records": packed(self.records, points),
+            "ended": packed(self.ended, points),
+        }
+
+    def load_state_dict(self, seed: int, state: dict[str, Any]) -> None:
+        """Play the games under way again."""
+        self.seed, self.begun = seed, state["begun"]
+        self.records, self.ended = unpacked(state["records"]), unpacked(state["ended"])
+        for slot, record in enumerate(self.records):
+            self.games.begin(slot)
+            for move in record.moves:
+                self.games.play(slot, move)
 
 
 class SelfPlay:
@@ -177,25 +180,26 @@ class SelfPlay:
     def __init__(self, rules: Rules, playing: Playing, searching: Searching) -> None:
         self.rules = rules
         self.playing = playing
-        self.tables = [Table(rules, playing, searching) for _ in range(playing.groups)]
+        self.tables = [Table(rules, playing, searching, group) for group in range(playing.groups)]
         self.steps_per_draw = playing.draw
         self.last: list[Record] = []
         self.seconds: dict[str, float] = {}
 
     def reset(self, seed: int) -> None:
-        """Begin anew; game k of a draw has dice of its own, from `seed` and k."""
-        self.seed, self.begun = seed, 0
+        """Begin anew."""
+        self.seed, self.drawn = seed, 0
+        for table in self.tables:
+            table.reset(seed)
 
     def draw(self, algorithm: Guide) -> list[Record]:
-        """Games from the empty board to the end, in the order of their numbers."""
-        numbers = range(self.begun, self.begun + self.playing.draw)
-        self.begun = numbers.stop
+        """The next games to end, as many of every group, in the order of their numbers."""
         count = len(self.tables)
+        seed = self.seed + self.drawn
+        self.drawn += self.playing.draw
 
         def play(group: int) -> list[Record]:
-            return self.tables[group].play(
-                self.seed, numbers[group::count], algorithm.evaluate(self.seed + numbers[0], group)
-            )
+            games = len(range(group, self.playing.draw, count))
+            return self.tables[group].play(games, algorithm.evaluate(seed, group))
 
         with ThreadPoolExecutor(count) as threads:
             played = list(threads.map(play, range(count)))
@@ -221,9 +225,11 @@ class SelfPlay:
         return Report(metrics, seconds)
 
     def state_dict(self) -> dict[str, Any]:
-        """The seed and how many games were begun since the reset."""
-        return {"seed": self.seed, "begun": self.begun}
+        """The seed, how many games were drawn since the reset, and where all others stand."""
+        return {"seed": self.seed, "drawn": self.drawn, "tables": [table.state_dict() for table in self.tables]}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a saved state."""
-        self.seed, self.begun = state["seed"], state["begun"]
+        self.seed, self.drawn = state["seed"], state["drawn"]
+        for table, saved in zip(self.tables, state["tables"], strict=True):
+            table.load_state_dict(self.seed, saved)

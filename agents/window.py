@@ -14,16 +14,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 
-from sparring.agents.selfplay import Record
+from sparring.agents.records import Record, packed, unpacked
 from sparring.envs.go import kernels
 from sparring.envs.go.games import Games
 from sparring.envs.go.rules import Rules
 from sparring.envs.worlds import Array
 
 ALPHA, BETA = 0.75, 0.4
-NOBODY_KNOWS = 2  # an owner, where somebody gave up
 
 
 class Samples(NamedTuple):
@@ -96,44 +94,12 @@ class Window:
         )
 
     def state_dict(self) -> dict[str, Any]:
-        """The games, one after the other in a few arrays."""
-        records = self.records
-        owners = [self._no_owner if record.owners is None else record.owners for record in records]
-        return {
-            "played": self.played,
-            "lengths": torch.tensor([len(record.moves) for record in records], dtype=torch.int32),
-            "moves": torch.tensor([move for record in records for move in record.moves], dtype=torch.int16),
-            "policies": torch.from_numpy(np.array([p for record in records for p in record.policies], np.float16)),
-            "full": torch.tensor([full for record in records for full in record.full], dtype=torch.bool),
-            "results": torch.tensor([record.result for record in records], dtype=torch.int8),
-            "owners": torch.from_numpy(np.array(owners, np.int8)),
-        }
-
-    @property
-    def _no_owner(self) -> Array:
-        return np.full(self.rules.area, NOBODY_KNOWS, np.int8)
+        """The games."""
+        return {"played": self.played, "records": packed(self.records, self.rules.area)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Play them again."""
-        ends = np.cumsum(state["lengths"].numpy())
-        parts = [np.split(state[name].numpy(), ends[:-1]) for name in ("moves", "policies", "full")]
-        self.records = (
-            [
-                Record(
-                    number,
-                    moves=moves.tolist(),
-                    policies=list(policies),
-                    full=full.tolist(),
-                    result=int(result),
-                    owners=None if owner[0] == NOBODY_KNOWS else owner,
-                )
-                for number, (moves, policies, full, result, owner) in enumerate(
-                    zip(*parts, state["results"].numpy(), state["owners"].numpy(), strict=True)
-                )
-            ]
-            if len(ends)
-            else []
-        )
+        self.records = unpacked(state["records"])
         self.chunks = [self.positions(record) for record in self.records]
         self.played = state["played"]
         self._join()

@@ -11,7 +11,8 @@ from sparring.agents.alphazero import AlphaZero, Config, Schedule
 from sparring.agents.boardnet import Mind, Network, Said, Turns, guided_by, pooled, symmetries
 from sparring.agents.match import Searcher, by_playouts, game, opened, series
 from sparring.agents.mcts import Searching
-from sparring.agents.selfplay import Playing, Record, SelfPlay
+from sparring.agents.records import Record
+from sparring.agents.selfplay import Playing, SelfPlay
 from sparring.agents.window import Window
 from sparring.envs.errors import BadInputError
 from sparring.envs.go import saved
@@ -65,14 +66,27 @@ def drawn(playing, searching=SEARCH, seed=0, draws=1):
 
 @pytest.mark.parametrize("searching", [SEARCH, Searching("puct", 8, forced=2.0)], ids=lambda s: s.select)
 def test_games_do_not_depend_on_who_plays_beside_them(searching):
-    """Slots, groups and draws change nothing: a game follows from seed and number."""
-    playing = Playing(draw=12, slots=4, groups=1, full=0.5, fast=3, hot=4)
+    """Slots, groups and draws decide which games end first, and change none: a game follows from seed and number."""
+    playing = Playing(draw=12, slots=1, groups=1, full=0.5, fast=3, hot=4)
     reference = told(drawn(playing, searching))
     assert [number for number, *_ in reference] == list(range(12))
     for slots, groups, draw in ((12, 1, 12), (2, 2, 12), (3, 3, 6)):
         other = Playing(draw=draw, slots=slots, groups=groups, full=0.5, fast=3, hot=4)
-        assert told(drawn(other, searching, draws=12 // draw)) == reference
+        found = told(drawn(other, searching, draws=24 // draw))
+        assert len({number for number, *_ in found}) == 24
+        assert sorted(one for one in found if one[0] < 12) == reference
     assert told(drawn(playing, searching, seed=1)) != reference
+
+
+def test_no_game_is_lost_between_draws():
+    """Every number was drawn, waits to be, or is still played, whatever its length."""
+    source = SelfPlay(RULES, Playing(draw=5, slots=4, groups=2), SEARCH)
+    source.reset(0)
+    drawn = [record for _ in range(20) for record in source.draw(Opinionated())]
+    assert len(drawn) == 100
+    for group, table in enumerate(source.tables):
+        there = [one.number for one in (*drawn, *table.ended, *table.records) if one.number % 2 == group]
+        assert sorted(there) == list(range(group, 2 * table.begun, 2))
 
 
 def test_every_game_is_legal_and_counted():
@@ -106,13 +120,28 @@ def test_who_despairs_gives_up_unless_the_game_is_stubborn():
             assert not Board(RULES, record.moves[:-1]).over
 
 
-def test_a_source_goes_on_where_it_stopped():
-    first = SelfPlay(RULES, Playing(draw=4, slots=2), SEARCH)
+@pytest.mark.parametrize("searching", [SEARCH, Searching("puct", 8)], ids=lambda s: s.select)
+def test_a_source_goes_on_where_it_stopped(searching, tmp_path):
+    """Games under way, and those that ended beyond what was asked for, survive a checkpoint."""
+    playing = Playing(draw=3, slots=8, full=0.5, fast=3, hot=4, resign=0.3)
+    first, second = SelfPlay(RULES, playing, searching), SelfPlay(RULES, playing, searching)
     first.reset(5)
     first.draw(Opinionated())
-    second = SelfPlay(RULES, Playing(draw=4, slots=2), SEARCH)
-    second.load_state_dict(first.state_dict())
-    assert told(second.draw(Opinionated())) == told(first.draw(Opinionated()))
+    while not any(table.ended for table in first.tables):
+        first.draw(Opinionated())
+    assert any(record.moves for table in first.tables for record in table.records)
+    checkpoint.write(tmp_path / "s.pt", first.state_dict())
+    second.load_state_dict(checkpoint.read(tmp_path / "s.pt"))
+    for _ in range(4):
+        again, expected = second.draw(Opinionated()), first.draw(Opinionated())
+        assert told(again) == told(expected)
+        for mine, its in zip(again, expected, strict=True):
+            assert (mine.values, mine.full, mine.stubborn, mine.doomed) == (
+                its.values,
+                its.full,
+                its.stubborn,
+                its.doomed,
+            )
 
 
 # ---------------------------------------------------------------------------------------------- the window
@@ -240,7 +269,7 @@ def test_the_same_seed_learns_the_same():
 def test_it_learns_what_it_is_told(one_thread):
     """Games in which the search advised nothing but passes and black had the whole board: all losses fall."""
     algorithm = AlphaZero(dataclasses.replace(TINY, width=32, anneal=False), seed=0, device="cpu", updates=10)
-    records = drawn(Playing(draw=4, slots=4, groups=1))
+    records = drawn(Playing(draw=4, slots=1, groups=1))
     for record in records:
         record.policies = [np.eye(10, dtype=np.float16)[9]] * len(record.moves)
         record.owners, record.result = np.ones(9, np.int8), 1
