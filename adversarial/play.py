@@ -158,6 +158,8 @@ def moving_average(decay: float) -> Callable[[Any, Any, Any], None]:
 class Table(Generic[Batch]):
     """Where the batches are dealt: a Source that follows from its seed alone and asks no algorithm."""
 
+    begins_anew = True
+
     def __init__(self, deal: Deal[Batch], *, rounds: int, batches: int, device: str) -> None:
         """`rounds` in an update, `batches` in a round."""
         self.deal = deal

@@ -521,6 +521,7 @@ class Desk:
     """Where sentences are read, and written while G plays: a Source that follows from its seed."""
 
     steps_per_draw = 1
+    begins_anew = True
 
     def __init__(self, algorithm: SeqGAN) -> None:
         corpus, config = algorithm.corpus, algorithm.config

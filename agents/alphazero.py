@@ -93,7 +93,8 @@ class Config:
     average: float = 0.99
     """decay of the moving average of weights that plays, gradient step by gradient step"""
     precision: networks.Precision = "auto"
-    """of the network's arithmetic; auto takes bf16 where the hardware has it. Weights and losses are fp32"""
+    """of self-play and learning; auto takes bf16 where the hardware has it. Weights that learn, losses and evaluations
+    are fp32"""
     anchor: int = 100
     """random playouts a move of the search that evaluations play against"""
 

@@ -28,7 +28,7 @@ def pooled(x: Tensor) -> Tensor:
     """[B, C, H, W] → [B, 3 C]: the mean, the mean as it grows with the board's side, the maximum."""
     mean = x.mean((2, 3))
     side = (x.shape[2] * x.shape[3]) ** 0.5
-    highest = F.adaptive_max_pool2d(x, 1).flatten(1)  # as amax, which is slow where channels are last
+    highest = F.adaptive_max_pool2d(x, 1).flatten(1)  # as amax, which is slow on a CPU where channels are last
     return torch.cat([mean, mean * ((side - AVERAGE_SIDE) / 10), highest], 1)
 
 

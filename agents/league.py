@@ -74,6 +74,8 @@ class Contender(Side, Protocol):
 class League:
     """Draws T plies of N games."""
 
+    begins_anew = True
+
     def __init__(self, rules: Rules, meeting: Meeting) -> None:
         self.meeting = meeting
         self.games = GoVectorEnv(meeting.boards, rules=rules)

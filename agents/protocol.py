@@ -41,9 +41,13 @@ class Algorithm(Protocol[Batch_contra]):
 
 
 class Source(Stateful, Protocol[Batch_co]):
-    """Where experience comes from. Its state is cheap right after a reset, which is when the runner saves it."""
+    """Where experience comes from."""
 
     steps_per_draw: int
+    begins_anew: bool
+    """at every regular save: the runner resets it, for what is under way could only be kept as all that led there.
+    Where this is False, a state holds what is under way, whenever it is saved
+    """
 
     def reset(self, seed: int) -> None:
         """Begin anew: what is drawn from here on depends on `seed` and on the algorithm only."""
@@ -108,7 +112,8 @@ class Schedule:
     steps: int
     """agent steps in the whole run (one step is one decision in one world)"""
     save_every: int = 50
-    """updates between checkpoints; the games in progress start anew at each, so keep them many games apart"""
+    """updates between checkpoints; games in worlds that cannot be saved start anew at each, so keep them many games
+    apart"""
     evaluate_every: int = 0
     """updates between evaluations, the first before any learning; 0: only at the end"""
     games: int = 50

@@ -202,6 +202,8 @@ class Player:
 class Turns:
     """A Source: `turns` turns of SB3's loop a draw, each played when the learner asks for it."""
 
+    begins_anew = True
+
     def __init__(
         self,
         model: BaseAlgorithm,

@@ -36,6 +36,8 @@ class Stretch(NamedTuple):
 class Replay:
     """A Source: SB3's turns, and the replay buffer that they fill."""
 
+    begins_anew = True
+
     def __init__(self, turns: sb3.Turns, model: DQN) -> None:
         assert model.replay_buffer is not None
         self.turns = turns

@@ -58,6 +58,8 @@ class Playing:
     def __post_init__(self) -> None:
         check_ranges(self, draw=(1, 2**20), slots=(1, 2**16), groups=(1, 64), full=(1e-6, 1), fast=(1, 2**15))
         check_ranges(self, hot=(0, 1000), resign=(0, 1), stubborn=(0, 1))
+        if self.groups > self.draw:
+            raise BadInputError(f"{self.groups} groups cannot share {self.draw} games; draw more, or in fewer groups")
 
 
 class Guide(Protocol):
@@ -68,7 +70,7 @@ class Guide(Protocol):
 
 
 class Table:
-    """A group of slots, played by one thread; `of` groups share the numbers of games, in turns."""
+    """A group of slots, played by one thread; of n groups number k plays the games k, k + n, …"""
 
     def __init__(self, rules: Rules, playing: Playing, searching: Searching, group: int) -> None:
         if playing.full < 1 and playing.fast > searching.simulations:
@@ -177,6 +179,8 @@ class Table:
 class SelfPlay:
     """Draws so many games of an algorithm against itself."""
 
+    begins_anew = False
+
     def __init__(self, rules: Rules, playing: Playing, searching: Searching) -> None:
         self.rules = rules
         self.playing = playing
@@ -192,7 +196,7 @@ class SelfPlay:
             table.reset(seed)
 
     def draw(self, algorithm: Guide) -> list[Record]:
-        """The next games to end, as many of every group, in the order of their numbers."""
+        """The next games to end, shared out among the groups, in the order of their numbers."""
         count = len(self.tables)
         seed = self.seed + self.drawn
         self.drawn += self.playing.draw

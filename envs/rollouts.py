@@ -109,6 +109,8 @@ class Rollouts(Generic[Memory]):
     the seed and the actor, however long either of them takes.
     """
 
+    begins_anew = True
+
     def __init__(self, vectors: Sequence[Worlds], horizon: int) -> None:
         if horizon < 1:
             raise BadInputError(f"horizon is {horizon}; a rollout has at least 1 step")

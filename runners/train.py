@@ -4,7 +4,7 @@ It knows no reward, player, optimiser or world, so it drives whatever is an Expe
 and resumed equals the run that never stopped, bit for bit on a CPU, because
 
 * a checkpoint holds every part of the algorithm, its random generators and counters, and the source;
-* at every save, in every run, the source starts anew from SeedSequence([seed, update]);
+* at every save, in every run, a source that cannot be saved as it is starts anew from SeedSequence([seed, update]);
 * what decides the learning counts updates, never seconds;
 * an evaluation rolls dice of its own.
 """
@@ -47,7 +47,7 @@ def due(update: int, *, every: int) -> bool:
 
 
 def seed_at(run: Run, update: int) -> int:
-    """The source's seed after a save at `update`: 30 bits, so that world k can add k."""
+    """The source's seed where it begins, or begins anew, at `update`: 30 bits, so that world k can add k."""
     return int(np.random.SeedSequence([run.seed, update]).generate_state(1)[0] >> 2)
 
 
@@ -114,7 +114,7 @@ def train(
             row |= told(evaluation)
         log(row, clock.seconds | source.report().seconds)
         regular, stopping = last or due(update, every=run.save_every), stop()
-        if regular:
+        if regular and source.begins_anew:
             source.reset(seed_at(run, update))
         if regular or stopping:
             folder.save(update, parts)

@@ -642,6 +642,7 @@ def test_a_place_where_no_game_can_go_is_told_before_one_is_played(sparring, tmp
         ("ppo", "space-invaders", "fp32", "fp32"),
         ("ppo", "cartpole", "auto", "fp32"),
         ("ppo", "cartpole", "bf16", "bf16"),
+        ("alphazero", "go5-cpu", "auto", "bf16"),
         ("dann", "digits", "auto", "bf16"),
         ("robust", "digits", "auto", "bf16"),
         ("robust", "digits", "fp32", "fp32"),

@@ -88,6 +88,7 @@ class Numbers:
     """A Source of random numbers; like a world, its state is its seed and what was drawn since."""
 
     steps_per_draw = 10
+    begins_anew = True
 
     def __init__(self, diary):
         self.diary = diary
@@ -200,6 +201,18 @@ def test_the_source_starts_anew_at_every_save_from_the_runs_seed_and_the_update(
     diary, _ = walk(tmp_path / "run")
     assert diary.of("reset") == [seed_at(RUN, update) for update in (0, 3, 6, 7)]
     assert rows(tmp_path / "run")[4]["game/score"] == [1.0]  # the first draw since the reset
+
+
+def test_a_source_that_can_be_saved_as_it_is_goes_on(tmp_path, monkeypatch):
+    monkeypatch.setattr(Numbers, "begins_anew", False)
+    diary, _ = walk(tmp_path / "whole")
+    assert diary.of("reset") == [seed_at(RUN, 0)]
+    assert rows(tmp_path / "whole")[-1]["game/score"] == [7.0]
+    asked = iter([False] * 3 + [True])
+    with pytest.raises(StoppedError):
+        walk(tmp_path / "run", stop=lambda: next(asked))
+    walk(tmp_path / "run")
+    assert outcome(tmp_path / "run") == outcome(tmp_path / "whole")
 
 
 def test_a_row_holds_its_place_what_happened_and_what_was_learned(tmp_path):
