@@ -19,24 +19,28 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from time import sleep
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pictures
 import record
+import torch
 from matplotlib.figure import Figure
 from rich.progress import Progress
 
 from sparring.agents import elo
+from sparring.envs.files import write_aside
 from sparring.runners import arena, champion, players
 from sparring.runners.exits import INTERRUPTED
 from sparring.runners.folder import RunFolder
-from sparring.runners.players import Player
+from sparring.runners.job import cores
 
 ANCHORS = ["random", "gnugo:1", "mcts:5000", "gnugo:10"]  # Elo is told over the last
-OPENING = 2
+OPENING, KOMI = 2, 7.0
 POLL = 5.0  # s
 SPARRING = [sys.executable, "-m", "sparring.runners.cli"]
 
@@ -86,33 +90,53 @@ def pairs_of(ours: Sequence[str]) -> list[tuple[str, str]]:
     return [*anchored, *itertools.pairwise(ours), *itertools.combinations(ANCHORS, 2)]
 
 
-def games_between(one: Player, other: Player, games: int, seed: int, path: Path) -> list[float]:
-    """The points of the first player, a game each; those that lie in `path` already, if there are any."""
-    if path.exists():
-        return list(json.loads(path.read_text())["points"])
-    rules = players.common_rules([one, other], 9, 7.0)
-    dice = np.random.default_rng([1, seed])
-    points = [played.points_of_first for played in arena.match(one, other, rules, games, dice, OPENING, seed)]
-    path.write_text(json.dumps({"first": one.name, "second": other.name, "points": points}))
+class Match(NamedTuple):
+    """Who meets, and where the points of their games are kept."""
+
+    first: str
+    second: str
+    games: int
+    sims: int
+    seed: int
+    path: Path
+
+
+def points_of(match: Match) -> list[float]:
+    """The points of the first player, a game each; those that lie there already, if there are any."""
+    if match.path.exists():
+        return list(json.loads(match.path.read_text())["points"])
+    torch.set_num_threads(1)
+    pair = players.players([match.first, match.second], simulations=match.sims, seed=match.seed)
+    try:
+        rules = players.common_rules(pair, 9, KOMI)
+        dice = np.random.default_rng([1, match.seed])
+        games = arena.match(*pair, rules, match.games, dice, OPENING, match.seed)
+        points = [played.points_of_first for played in games]
+    finally:
+        for one in pair:
+            one.close()
+    write_aside(match.path, json.dumps({"first": match.first, "second": match.second, "points": points}).encode())
     return points
 
 
-def pool(ours: list[Path], games: int, sims: int, seed: int, runs: Path) -> tuple[list[str], list[elo.Result]]:
-    """All names and all results."""
+def pool(
+    ours: list[Path], games: int, sims: int, seed: int, jobs: int, runs: Path
+) -> tuple[list[str], list[elo.Result]]:
+    """All names and all results; as many matches at a time as there are jobs."""
     (runs / "games").mkdir(exist_ok=True)
     names = [*map(str, ours), *ANCHORS]
-    pairs = pairs_of(names[: len(ours)])
+    matches = [
+        Match(
+            one, other, games, sims, seed, runs / "games" / f"{Path(one).stem}-{Path(other).stem}.json".replace(":", "")
+        )
+        for one, other in pairs_of(names[: len(ours)])
+    ]
     results: list[elo.Result] = []
-    met = {name: players.player(name, simulations=sims, seed=seed) for name in names}
-    try:
-        with Progress() as progress:
-            for one, other in progress.track(pairs, description="meeting"):
-                path = runs / "games" / f"{Path(one).stem}-{Path(other).stem}.json".replace(":", "")
-                points = games_between(met[one], met[other], games, seed, path)
-                results += [elo.Result(names.index(one), names.index(other), each) for each in points]
-    finally:
-        for player in met.values():
-            player.close()
+    with ProcessPoolExecutor(jobs, get_context("spawn")) as processes, Progress() as progress:
+        found = progress.track(processes.map(points_of, matches), total=len(matches), description="meeting")
+        for match, points in zip(matches, found, strict=True):
+            at = names.index(match.first), names.index(match.second)
+            results += [elo.Result(*at, each) for each in points]
     return names, results
 
 
@@ -141,9 +165,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=120, help="of training")
     parser.add_argument("--every", type=float, default=15, help="minutes between champions")
-    parser.add_argument("--games", type=int, default=40, help="of every pair")
+    parser.add_argument("--games", type=int, default=20, help="of every pair")
     parser.add_argument("--sims", type=int, default=200, help="simulations a move of our champions")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--jobs", type=int, default=cores(), help="matches at a time")
     parser.add_argument("--preset", default="go9-cpu", help="go9-gpu, where there is a GPU")
     parser.add_argument("--steps", type=int, help="games of the whole run; default: what fits, measured at its start")
     parser.add_argument("--runs", type=Path, default=Path("runs/go9_elo_curve"), help="folder of all of it")
@@ -153,7 +178,7 @@ def main() -> None:
     begin = ["--preset", options.preset, "--seed", str(options.seed), "--evaluate-every", "0", *length]
     kept = champions(options.runs, options.minutes, options.every, begin)
     ours, minutes = list(kept), [round(at, 1) for at in kept.values()]
-    names, results = pool(ours, options.games, options.sims, options.seed, options.runs)
+    names, results = pool(ours, options.games, options.sims, options.seed, options.jobs, options.runs)
     ratings = dict(zip(names, elo.rate(results, len(names), anchor=len(names) - 1), strict=True))
     figures: dict[str, Any] = {
         "elo_by_minutes": {f"{at:g}": ratings[str(path)]._asdict() for at, path in zip(minutes, ours, strict=True)},
@@ -173,7 +198,7 @@ def main() -> None:
             "games": options.games,
             "simulations": options.sims,
             "opening": OPENING,
-            "komi": 7.0,
+            "komi": KOMI,
             "gnugo": players.GNU_GO,
         },
         seeds=[options.seed],
