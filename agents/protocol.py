@@ -45,8 +45,8 @@ class Source(Stateful, Protocol[Batch_co]):
 
     steps_per_draw: int
     begins_anew: bool
-    """at every regular save: the runner resets it, for what is under way could only be kept as all that led there.
-    Where this is False, a state holds what is under way, whenever it is saved
+    """whether the runner resets it at every regular save, as it must where what is under way could only be kept as all
+    that led there; else its state holds what is under way, cheaply, at any time
     """
 
     def reset(self, seed: int) -> None:

@@ -187,7 +187,6 @@ class SelfPlay:
         self.tables = [Table(rules, playing, searching, group) for group in range(playing.groups)]
         self.steps_per_draw = playing.draw
         self.last: list[Record] = []
-        self.seconds: dict[str, float] = {}
 
     def reset(self, seed: int) -> None:
         """Begin anew."""

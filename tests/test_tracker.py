@@ -433,9 +433,6 @@ log(tracker, range(3, 6))
 tracker.close()
 print("trained on")
 """
-    lost, reset = (
-        "Connection lost",
-        "[Errno 104] Connection reset by peer",
-    )  # what is noticed first is by chance
-    warnings = [f"W&B failed (ConnectionResetError: {why}); the run goes on without it" for why in (lost, reset)]
+    reasons = "Connection lost", "[Errno 104] Connection reset by peer"  # which is noticed first is by chance
+    warnings = [f"W&B failed (ConnectionResetError: {why}); the run goes on without it" for why in reasons]
     assert play(tmp_path, script) in [[warning, "trained on"] for warning in warnings]
