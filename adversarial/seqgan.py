@@ -625,7 +625,7 @@ def picture(config: Config, sheet: Sheet) -> Array:
 
 ORACLE = Config(Schedule(steps=320, evaluate_every=20), "oracle")
 PRESETS = {
-    "oracle-50": Preset("an oracle of 50 tokens, where a CPU has headroom over n-grams", ORACLE),
+    "oracle-50": Preset("an oracle of 50 tokens, where a CPU has headroom over n-grams", ORACLE, speed=1.8),
     "paper": Preset(
         "the authors' oracle and recipe, but for what this module lists; hours on a GPU, days without",
         Config(

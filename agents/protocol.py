@@ -162,7 +162,7 @@ class Preset(NamedTuple):
 
     summary: str
     config: Any
-    speed: float | None = None  # steps a second on two quiet cores with bf16, of GANs on one core; None: not measured
+    speed: float | None = None  # steps a second on two quiet cores with bf16, GANs, SeqGAN on one; None: not measured
     published: Published | None = None
     own: Measured | None = None
 

@@ -54,6 +54,12 @@ def test_the_rings_expected_time_is_that_of_its_benchmark():
     assert preset.config.schedule.steps / preset.speed == pytest.approx(sum(seconds) / len(seconds), rel=1 / 2)
 
 
+def test_the_oracles_expected_time_is_that_of_its_benchmark():
+    """By the method that differs from the preset in nothing but its rate."""
+    preset = catalog.load("seqgan").PRESETS["oracle-50"]
+    assert preset.minutes == pytest.approx(figures("seqgan_oracle50")["rollouts_faster_minutes"], rel=1 / 2)
+
+
 @pytest.mark.parametrize(("expected", "measured"), list(measured_speeds()))
 def test_an_expected_time_is_that_of_the_throughput_benchmark(expected, measured):
     """As far as machines of the kind and settings differ: by half."""
