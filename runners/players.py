@@ -21,7 +21,7 @@ from pathlib import Path
 import torch
 
 from sparring.agents.boardnet import Instinct, Mind
-from sparring.agents.match import Searcher, by_playouts
+from sparring.agents.match import Searcher, by_playouts, plainly
 from sparring.agents.mcts import Searching
 from sparring.envs.errors import BadInputError
 from sparring.envs.go.board import Board
@@ -85,7 +85,7 @@ def player(name: str, *, simulations: int, seed: int = 0, timeout: float = TIMEO
     if kind == "random" and not rest:
         return Player(name, at_random)
     if kind == "mcts" and rest:
-        searching = Searching("uct", whole(rest, name), c_puct=1.0)
+        searching = plainly(whole(rest, name))
         return Player(name, Searcher(by_playouts, searching, nodes=room(searching.simulations, simulations), seed=seed))
     if name in champion.SHIPPED:
         return of_champion(name, champion.SHIPPED[name], simulations, seed, rows)
