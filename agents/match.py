@@ -49,7 +49,27 @@ class Searcher:
     def __call__(self, board: Board, dice: np.random.Generator) -> int:
         """The move that the search advises."""
         self.think(board, dice)
-        return self.trees.best(0)
+        return self.ranking()[0]
+
+    def ranking(self) -> list[int]:
+        """The moves that were thought about, the most advisable first; but a pass that gives away what is thought to be
+        won comes last.
+
+        That a pass loses to another is seen without search, and a network may not see it: who taught it did not let
+        that happen.
+        """
+        moves, passing = self.trees.ranking(0), self.games.actions - 1
+        if moves[0] != passing or self.trees.value(0) <= 0 or not self._loses_to_a_pass(passing):
+            return moves
+        return [*moves[1:], passing]
+
+    def _loses_to_a_pass(self, passing: int) -> bool:
+        """Whether the game goes on after a pass, and another one wins it for the other player."""
+        game, ways = np.zeros(1, np.int32), np.full((1, 2), passing, np.int32)
+        if self.games.look(game, ways, np.ones(1, np.int32)).over[0]:
+            return False
+        ended = self.games.look(game, ways, np.full(1, 2, np.int32))
+        return bool(ended.over[0] and ended.results[0] < 0)
 
     def think(
         self, board: Board, dice: np.random.Generator, simulations: int = 0, stop: Callable[[], bool] = lambda: False

@@ -224,10 +224,9 @@ class Server(Talk):
 
     def chosen(self, colour: int, *, cleanup: bool = False) -> int | None:
         """What to play after having thought; None gives up. Who cleans up takes dead stones before he passes."""
-        trees = self.player.trees
-        if not cleanup and (trees.value(0) + 1) / 2 < self.resign:
+        if not cleanup and (self.player.trees.value(0) + 1) / 2 < self.resign:
             return None
-        ranking = trees.ranking(0)
+        ranking = self.player.ranking()
         if cleanup and ranking[0] == self.game.rules.area:
             beside = {point for chain in self.dead_stones(3 - colour) for point in self.game.beside(chain)}
             return next((move for move in ranking if move in beside), ranking[0])

@@ -255,7 +255,8 @@ def test_who_cleans_up_takes_dead_stones_before_he_passes():
     for line in ("play w a1", "play b d4"):
         one.answer(line)
     one.think = lambda colour: None
-    one.player.trees = SimpleNamespace(ranking=lambda tree: [49, 3, *left], value=lambda tree: 0.0)
+    one.player.trees = SimpleNamespace(value=lambda tree: 0.0)
+    one.player.ranking = lambda: [49, 3, *left]
     left, said = [43, 35], []
     for command in ("genmove b", "kgs-genmove_cleanup b", "kgs-genmove_cleanup b", "kgs-genmove_cleanup b"):
         one.sink = io.StringIO()

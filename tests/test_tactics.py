@@ -151,3 +151,46 @@ def test_a_ladder_is_read_to_its_end(picture, worth, kind):
         assert trees.policy(0)[works].sum() > 0.9
     else:
         assert trees.value(0) < -0.5
+
+
+def set_on_passing(games, hope=0.5):
+    """Who would pass at the root, and believes that nobody answers a pass by a pass; all moves are worth the same."""
+    games.observe = False
+    said = iter([(2.0, hope)])
+
+    def evaluate(leaves, rows):
+        liking, value = next(said, (-20.0, 0.0))
+        logits = np.zeros((len(rows), games.actions), np.float32)
+        logits[:, -1] = liking
+        return logits, np.full(len(rows), value, np.float32)
+
+    return evaluate
+
+
+@pytest.mark.parametrize("rows", [1, 4])
+@pytest.mark.parametrize(("stone", "passes"), [("X", True), ("O", False)])
+def test_a_pass_is_no_advice_where_another_one_loses_the_game(stone, passes, rows):
+    """The only stone owns the board, and black, who is to move, would pass."""
+    board = drawn(f". . .\n. {stone} .\n. . .")
+    searcher = Searcher(set_on_passing, Searching("puct", 30), rows=rows)
+    move = searcher(board, np.random.default_rng(0))
+    assert searcher.trees.best(0) == 9
+    assert (move == 9) == passes
+    assert sorted(searcher.ranking()) == sorted(searcher.trees.ranking(0))
+
+
+def test_who_has_lost_may_pass():
+    board = drawn(". . .\n. O .\n. . .")
+    searcher = Searcher(functools.partial(set_on_passing, hope=-0.5), Searching("puct", 30))
+    assert searcher(board, np.random.default_rng(0)) == 9
+
+
+@pytest.mark.parametrize(("stone", "passes"), [("X", True), ("O", False)])
+def test_a_pass_that_ends_the_game_is_left_to_the_search(stone, passes):
+    """White has passed; black's pass ends the game, and the search sees who has won it."""
+    board = drawn(f". . .\n. {stone} .\n. . .")
+    for move in (0, 9):
+        board.play(move)
+    searcher = Searcher(set_on_passing, Searching("puct", 30))
+    assert (searcher(board, np.random.default_rng(0)) == 9) == passes
+    assert searcher.ranking() == searcher.trees.ranking(0)
