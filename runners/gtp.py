@@ -296,9 +296,7 @@ class Server(Talk):
         """The root's moves as Leela Zero (chances in ten thousandths) or KataGo (as fractions) tells them."""
         trees, told = self.player.trees, []
         prior, visits, total = trees.prior(0), trees.visits(0), trees.total(0)
-        for order, action in enumerate(trees.ranking(0)):
-            if not visits[action]:
-                break
+        for order, action in enumerate(action for action in self.player.ranking() if visits[action]):
             chance = (1 + total[action] / visits[action]) / 2
             told_as = [f"{number:.4f}" if kata else f"{round(10_000 * number)}" for number in (chance, prior[action])]
             line = " ".join(self.game.name_of(one) for one in trees.line(0, action))
