@@ -540,6 +540,7 @@ def keep(slab, tree, action, rule):
             if not slab.over[tree, size]:
                 offer(slab, tree, size, rule)
             size += 1
-    for edge in range(slab.used[tree]):
-        slab.child[tree, edge] = max(new[slab.child[tree, edge]], 0)
+    for node in range(size):
+        for edge in range(slab.first[tree, node], slab.first[tree, node] + slab.degree[tree, node]):
+            slab.child[tree, edge] = max(new[slab.child[tree, edge]], 0)  # 0 was the old root, which is −1 now
     slab.size[tree] = size

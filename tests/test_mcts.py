@@ -279,6 +279,20 @@ def test_what_was_found_behind_a_move_is_kept():
     assert sorted(children[children > 0].tolist()) == list(range(1, trees.slab.size[0]))
 
 
+def test_what_lies_between_the_edges_is_never_an_index():
+    """Room that edges moved away from, or have not come to, holds whatever was there; in Python indices are checked."""
+    world = TicTacToe([EMPTY])
+    trees = searched(world, Searching("puct", 200), opinionated)
+    slab = trees.slab
+    ends = [(slab.first[0, node], slab.degree[0, node]) for node in range(slab.size[0])]
+    owned = np.concatenate([np.arange(first, first + degree) for first, degree in ends])
+    slab.child[0, np.setdiff1d(np.arange(slab.child.shape[1]), owned)] = 2**30
+    kernels.keep.py_func(slab, 0, trees.best(0), trees.rule)
+    assert 0 < slab.size[0] < len(ends)
+    children = np.array([trees.by_action(0, node, slab.child) for node in range(slab.size[0])])
+    assert sorted(children[children > 0].tolist()) == list(range(1, slab.size[0]))
+
+
 def test_rows_of_one_tree_are_driven_apart_and_leave_no_trace():
     """Eight leaves a round: the visits are as many, virtual losses are all taken back, no node stands twice."""
     world = TicTacToe([EMPTY])
