@@ -1,8 +1,9 @@
 """A champion: a network that plays Go and the board that it learned, in one small file.
 
 A run's checkpoint holds all that learning needs; `sparring export RUN FILE` keeps of it what playing needs. One
-champion of 5×5 and one of 7×7 ship with the package, so that there is somebody to play with at once: seed 1 of those
-that `benchmarks/go5_vs_gnugo.py` and `benchmarks/go7_vs_gnugo.py` trained.
+champion each of 5×5, 7×7 and 9×9 ships with the package, so that there is somebody to play with at once: seed 1 of
+those that `benchmarks/go5_vs_gnugo.py`, `benchmarks/go7_vs_gnugo.py` and `benchmarks/go9_elo_curve.py` trained, the
+last of them.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from sparring.runners.job import Job
 
 LEARNED = {"alphazero": "average", "ppo-selfplay": "network"}  # what of each learner plays
 KIND = "a champion of Go"
-SHIPPED = {name: Path(__file__).with_name(f"{name}.pt") for name in ("go5", "go7")}
+SHIPPED = {name: Path(__file__).with_name(f"{name}.pt") for name in ("go5", "go7", "go9")}
 
 
 @dataclass(frozen=True)

@@ -355,7 +355,7 @@ def gtp_command(words: list[str], console: Console) -> int:
 
     player = players.player(options.player, simulations=options.sims or 200, seed=options.seed, rows=players.ROWS)
     if not isinstance(player.opponent, Searcher):
-        raise BadInputError(f"{options.player} is no player that searches; gtp takes go5, go7, a run, or mcts:N")
+        raise BadInputError(f"{options.player} is no player that searches; gtp takes go5, go7, go9, a run, or mcts:N")
     server = Server(
         player.opponent,
         players.common_rules([player], options.board, options.komi),

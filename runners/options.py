@@ -232,7 +232,7 @@ class Replay:
 class Arena:
     """Let players of Go meet: every pair plays, and all get Elo points.
 
-    A player is go5 or go7 (ours, of 5×5 and 7×7), a run that learned Go, mcts:N, random, gnugo:LEVEL or gtp:COMMAND.
+    A player is go5, go7 or go9 (ours), a run that learned Go, mcts:N, random, gnugo:LEVEL or gtp:COMMAND.
     """
 
     players: Annotated[tuple[str, ...], tyro.conf.Positional]
@@ -265,7 +265,7 @@ class Gtp:
     """Speak the Go Text Protocol: for GoGui, Sabaki, CGOS and whatever else drives programs."""
 
     player: Annotated[str, tyro.conf.Positional]
-    """go5 or go7 (ours, of 5×5 and 7×7), a run that learned Go, or mcts:N"""
+    """go5, go7 or go9 (ours), a run that learned Go, or mcts:N"""
     sims: int | None = None
     """simulations a move, two or more, where no clock decides; default: 200, or the N of mcts"""
     seconds: float | None = None
@@ -292,7 +292,7 @@ class Play:
     """Play Go in the terminal."""
 
     player: Annotated[str, tyro.conf.Positional]
-    """whom: go5 or go7 (ours, of 5×5 and 7×7), a run that learned Go, mcts:N, random, gnugo:LEVEL or gtp:COMMAND"""
+    """whom: go5, go7 or go9 (ours), a run that learned Go, mcts:N, random, gnugo:LEVEL or gtp:COMMAND"""
     colour: Literal["black", "white"] = "black"
     """yours"""
     sims: int = 200

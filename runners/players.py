@@ -1,6 +1,6 @@
 """Players of Go by name: trained runs, search with playouts, chance, GNU Go, any program that speaks GTP.
 
-go5, go7       the champions of 5×5 and 7×7 that ship with the package
+go5, go7, go9  the champions of 5×5, 7×7 and 9×9 that ship with the package
 RUN            a run that learned Go, by alphazero or ppo-selfplay: its folder, or a file that `sparring export` wrote
 mcts:N         search with N random playouts a move
 random         any legal move
@@ -31,7 +31,7 @@ from sparring.envs.worlds import Array
 from sparring.runners import champion
 
 GNU_GO = "--mode gtp --chinese-rules --positional-superko --forbid-suicide --capture-all-dead --never-resign"
-KINDS = "go5, go7, random, mcts:N, gnugo:LEVEL, gtp:COMMAND"
+KINDS = "go5, go7, go9, random, mcts:N, gnugo:LEVEL, gtp:COMMAND"
 PLAYING_NODES = 100_000  # of a player's tree; they take memory only once they are used
 TIMEOUT = 60.0  # s
 LONGEST = 6  # plies a point: nobody's game is cut while dead stones are still being taken

@@ -221,11 +221,12 @@ def test_the_champion_of_5x5_that_ships_opens_in_the_centre_and_takes_the_whole_
     assert [(game["winner"], game["margin"]) for game in black] == [("black", 0.5)] * 2
 
 
-def test_the_champion_of_7x7_that_ships_beats_playouts_with_either_colour(tmp_path):
-    ours, theirs = players.players(["go7", "mcts:50"], simulations=64)
-    assert (ours.rules.height, ours.rules.komi) == (7, 9.0)
+@pytest.mark.parametrize(("name", "board", "komi"), [("go7", 7, 9.0), ("go9", 9, 7.0)])
+def test_the_larger_champions_that_ship_beat_playouts_with_either_colour(tmp_path, name, board, komi):
+    ours, theirs = players.players([name, "mcts:50"], simulations=64)
+    assert (ours.rules.height, ours.rules.komi) == (board, komi)
     record, _ = met(tmp_path, ours, theirs, games=4, opening=2, rules=players.common_rules([ours, theirs], None, None))
-    assert {game["black"] for game in record["games"]} == {"go7", "mcts:50"}
+    assert {game["black"] for game in record["games"]} == {name, "mcts:50"}
     assert record["pairs"][0]["win_rate"] == 1
 
 
