@@ -99,11 +99,13 @@ class Match(Generic[Batch]):
         """Gradients so far, in units of the whole field's: the x-axis on which dynamics are compared."""
         return self.gradients / len(self.weights)
 
-    def begin(self, batch: Batch) -> None:
-        """Begin a round; whoever is born anew has no past, and neither has its optimiser."""
+    def begin(self, batch: Batch) -> Sequence[str]:
+        """Begin a round; whoever is born anew has no past, and neither has its optimiser. Their names."""
         self.rounds += 1
-        for player in self.game.begin(batch):
+        reborn = self.game.begin(batch)
+        for player in reborn:
             self.optimisers[player].state.clear()
+        return reborn
 
     def gradient(self, player: str, batch: Batch, *, create_graph: bool = False) -> list[Tensor]:
         """∇_i L_i: of a player's own loss, for its own weights."""

@@ -107,7 +107,9 @@ class Play(Generic[Batch]):
         """
         terms = Terms(*(f"loss/{player}" for player in self.game.players))
         for batches in rounds:
-            self.match.begin(batches[0])
+            reborn = self.match.begin(batches[0])
+            for player in self.averages.keys() & reborn:
+                self.averages[player].n_averaged.zero_()  # its past is not the player's any more
             with self.precise():
                 self.dynamics.step(self.match, batches)
             terms.add(*(self.match.losses[player] for player in self.game.players))

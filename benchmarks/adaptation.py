@@ -89,9 +89,14 @@ def figures_of(done: Mapping[str, Sweep], seeds: Sequence[int]) -> dict[str, Any
 
 
 def like(config: Config, done: Mapping[str, Sweep], method: Method) -> str:
-    """The name of the runs that differ from `config` in their method alone; empty where there are none."""
+    """The name of runs that differ from `config` in their method, which does without λ, and at most in that; or ''."""
     wanted = dataclasses.replace(config, method=method)
-    return next((name for name, sweep in done.items() if sweep.job.config == wanted), "")
+    return next((name for name, sweep in done.items() if weighed(sweep.job.config, config) == wanted), "")
+
+
+def weighed(config: Config, other: Config) -> Config:
+    """With λ as the other has it."""
+    return dataclasses.replace(config, weight=other.weight, weight_rule=other.weight_rule)
 
 
 def protocols(done: Mapping[str, Sweep], words: Mapping[str, Sequence[str]], seed: int) -> dict[str, Any]:

@@ -1,8 +1,8 @@
-"""MNIST → MNIST-M with the paper's network and schedule, and with every image normalised by itself."""
+"""MNIST → MNIST-M with the paper's network and schedule, and with images and layers normalised."""
 
 import adaptation
 
-PRESET, NORMALISED = ["--preset", "mnist"], ["--preset", "mnist-instance"]
+PRESET, NORMALISED = ["--preset", "mnist"], ["--preset", "mnist-normalised"]
 METHODS = {
     "source_only": [*PRESET, "--method", "source-only"],
     "dann": PRESET,

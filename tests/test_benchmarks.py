@@ -41,7 +41,7 @@ class Swept:
 
 
 def test_a_share_of_the_gap_is_between_ends_that_are_normalised_alike(scripts):
-    plain, normalised = (dann.PRESETS[name].config for name in ("mnist", "mnist-instance"))
+    plain, normalised = (dann.PRESETS[name].config for name in ("mnist", "mnist-normalised"))
 
     def swept(config, method, *accuracies):
         return Swept(dataclasses.replace(config, method=method), accuracies)
@@ -59,6 +59,8 @@ def test_a_share_of_the_gap_is_between_ends_that_are_normalised_alike(scripts):
     done["train_on_target_normalised"] = swept(normalised, "train-on-target", 1.0, 1.0)
     figures = scripts.adaptation.figures_of(done, [0, 1])
     assert figures["dann_normalised_share_of_gap"]["per_seed"] == pytest.approx([0.75, 0.25])
+    weighed = Swept(dataclasses.replace(plain, method="mmd", weight=3.0), (0.6, 0.5))
+    assert scripts.adaptation.figures_of({**done, "mmd": weighed}, [0, 1])["mmd_share_of_gap"]["mean"] == pytest.approx(0.25)
     assert {"source_only_normalised", "train_on_target_normalised"} <= scripts.mnist_to_mnistm.METHODS.keys()
 
 

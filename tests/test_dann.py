@@ -323,6 +323,27 @@ def test_frozen_layers_stay_and_the_others_begin_anew(copied):
         assert stayed == (number < copied)
 
 
+def test_batch_norm_is_frozen_with_the_layer_before_it():
+    play, table, _, half = transferred(copied=2, frozen=True, batch_norm="apart")
+    layers = [list(play.game.learner.weights_of(slice(k, k + 1))) for k in range(len(LAYERS))]
+    assert [len(names) for names in layers] == [4, 4, 2, 2, 2]
+    for _ in range(4):
+        play.update(table.draw(play))
+    for number, names in enumerate(layers):
+        stayed = [torch.equal(play.game.learner.get_parameter(name), half[name]) for name in names]
+        assert stayed == [number < 2] * len(names)
+
+
+def test_the_average_that_is_judged_begins_anew_where_the_learner_does():
+    play, table, _, _ = transferred(copied=0, average=0.9)
+    play.update(table.draw(play))
+    average, learner = play.player("learner"), play.game.learner
+    assert average is not learner
+    assert all(torch.equal(one, other) for one, other in zip(average.parameters(), learner.parameters(), strict=True))
+    play.update(table.draw(play))
+    assert not any(torch.equal(*pair) for pair in zip(average.parameters(), learner.parameters(), strict=True))
+
+
 def test_fine_tuning_keeps_all_and_moves_all():
     play, table, _, half = transferred()
     play.match.begin(table.draw(play)[0][0])
@@ -456,6 +477,7 @@ def test_settings_that_learn_otherwise_are_never_told_alike():
     pairs = [
         (TINY, config(dynamics="extragradient")),
         (TINY, config(batch=9)),
+        (TINY, config(average=0.9)),
         (config(method="adda"), config(method="adda", dynamics="simultaneous")),
         (transfer, dataclasses.replace(transfer, copied=2)),
         (transfer, dataclasses.replace(transfer, frozen=True)),
@@ -547,7 +569,6 @@ def test_the_networks_are_the_papers_for_mnist():
         ({"source": "colour-digits"}, "source and target are both colour-digits; there is nothing to adapt to"),
         ({"photos": "x"}, "photos are for mnistm; digits and colour-digits are made without"),
         ({"labelled": 5}, "labelled is 5, and dann sees no label of the target; leave it"),
-        ({"method": "transfer", "batch_norm": "apart"}, "transfer goes without batch norm"),
         ({"copied": 6}, "copied is 6; it must be between 0 and 5"),
         ({"batch": 1}, "batch is 1; it must be at least 2"),
         ({"dynamics": "simultan"}, "no dynamics is called 'simultan'; did you mean simultaneous"),
