@@ -320,7 +320,7 @@ def spread(result: dict[str, Any]) -> list[str]:
     """Why reproductions differ."""
     f, settings = result["figures"], result["protocol"]["settings"]
     choices = list(next(iter(settings.values())))
-    symbols = {"weight-rule": "λ", "learning-rate": "η", "rate-rule": "η over time"}
+    symbols = {"weight": "λ", "weight-rule": "λ over time", "learning-rate": "η", "rate-rule": "η over time"}
 
     def row(name: str, chosen: dict[str, str]) -> str:
         cells = [chosen[choice] for choice in choices]

@@ -60,7 +60,9 @@ def test_a_share_of_the_gap_is_between_ends_that_are_normalised_alike(scripts):
     figures = scripts.adaptation.figures_of(done, [0, 1])
     assert figures["dann_normalised_share_of_gap"]["per_seed"] == pytest.approx([0.75, 0.25])
     weighed = Swept(dataclasses.replace(plain, method="mmd", weight=3.0), (0.6, 0.5))
-    assert scripts.adaptation.figures_of({**done, "mmd": weighed}, [0, 1])["mmd_share_of_gap"]["mean"] == pytest.approx(0.25)
+    assert scripts.adaptation.figures_of({**done, "mmd": weighed}, [0, 1])["mmd_share_of_gap"]["mean"] == pytest.approx(
+        0.25
+    )
     assert {"source_only_normalised", "train_on_target_normalised"} <= scripts.mnist_to_mnistm.METHODS.keys()
 
 
@@ -79,7 +81,7 @@ def test_the_spreads_settings_say_what_they_are_and_how_far_they_move(scripts):
     assert next(iter(settings)) == "paper"
     assert {"bn_adam", "instance_bn_adam_constant"} < settings.keys()
     assert not [name for name in settings if "like" in name]
-    assert len(spread.settings(grid=True)) == 3 * 3 * 2 * 2 * 2 * 2
+    assert len(spread.settings(grid=True)) == 3 * 3 * 2 * 2 * 3 * 2 * 2 * 3
     assert "--no-critic-norm" in spread.words_of(settings["paper"])
     assert "--critic-norm" in spread.words_of(settings["critic_norm_yes"])
     for chosen in settings.values():
