@@ -42,6 +42,7 @@ from sparring.runners.job import cores
 ANCHORS = ["random", "gnugo:1", "mcts:5000", "gnugo:10"]  # Elo is told over the last
 OPENING, KOMI = 2, 7.0
 POLL = 5.0  # s
+CROWD = 80  # points: a line so close above leaves no room for a name between
 SPARRING = [sys.executable, "-m", "sparring.runners.cli"]
 
 
@@ -156,7 +157,8 @@ def draw(minutes: list[float], ours: list[elo.Rating], anchors: dict[str, elo.Ra
     axes.plot(minutes, [one.elo for one in ours], "o-", color=pictures.BLUE, label="sparring")
     for name, rating in anchors.items():
         axes.axhline(rating.elo, ls="--", lw=1, color=pictures.GREY)
-        axes.annotate(name, (minutes[0], rating.elo), (0, 3), **pictures.BESIDE)
+        crowded = any(0 < other.elo - rating.elo < CROWD for other in anchors.values())
+        axes.annotate(name, (minutes[-1], rating.elo), (0, -7 if crowded else 7), ha="right", **pictures.BESIDE)
     axes.legend(frameon=False)
     pictures.save(figure, path)
 
