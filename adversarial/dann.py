@@ -572,7 +572,7 @@ def normalised(config: Config) -> Config:
     return dataclasses.replace(averaged(config), normalisation="instance", batch_norm="apart")
 
 
-DIGITS = normalised(Config(Schedule(steps=6_000, evaluate_every=20, samples=10_000)))
+DIGITS = normalised(Config(Schedule(steps=4_000, evaluate_every=40, samples=10_000)))
 MNIST = Config(  # the paper has no number of steps; λ: usual code takes the mean over both domains, half of our L_d
     Schedule(steps=20_000, save_every=40, evaluate_every=100, samples=10_000), "mnist", "mnistm", weight=0.5
 )

@@ -4,7 +4,8 @@
 
 The attacker holds δ, one for every image of the batch. In a round it begins where its method says, climbs the loss k
 times, each a step of length α along the steepest way in the ball's norm, and is brought back to ball and image; then
-the model moves once, against what the attacker found:
+the model moves once, against what the attacker found. Both see x + r δ, where r is 1, or rises to it over the first
+rounds: with many steps in the whole of a large ball from the start, a small model never leaves chance.
 
     natural    nobody attacks              noise      δ is random in the ball, and nobody climbs
     fgsm       from x itself, k = 1, α = ε
@@ -67,6 +68,8 @@ class Config:
     """how the attacker begins and climbs"""
     epsilon: float = 0.3
     """ε, in units of the pixels' range"""
+    ramp: float = 0.0
+    """share of the run over which r rises from 0 to 1; 0: it is 1 throughout"""
     norm: Norm = "linf"
     """of the ball: the largest change of a pixel, or the Euclidean length"""
     climbs: int = 7
@@ -94,7 +97,7 @@ class Config:
     def __post_init__(self) -> None:
         Ball(self.epsilon, self.norm)
         check_ranges(self, climbs=(1, inf), stride=(0, inf), beta=(0, inf), batch=(1, inf), learning_rate=(0, inf))
-        check_ranges(self, width=(1, inf), attack_steps=(1, inf), restarts=(1, inf))
+        check_ranges(self, ramp=(0, 1), width=(1, inf), attack_steps=(1, inf), restarts=(1, inf))
 
     @property
     def ball(self) -> Ball:
@@ -167,9 +170,17 @@ class Standing(Game[Dealt]):
         super().__init__({**attacker, "model": model})
         self.config = config
         self.images: Tensor | None = None  # of the round in progress
+        self.begun = nn.Buffer(torch.zeros((), dtype=torch.int64))  # rounds: r's clock, which a checkpoint holds
+
+    @property
+    def reach(self) -> float:
+        """r(q) of the round in progress."""
+        whole = self.config.ramp * self.config.schedule.steps
+        return min(1.0, int(self.begun) / whole) if whole else 1.0
 
     def begin(self, batch: Dealt) -> Sequence[str]:
         """The attacker is born anew, where its method says."""
+        self.begun.add_(1)
         if not self.config.climbers:
             return ()
         with torch.no_grad():
@@ -187,7 +198,7 @@ class Standing(Game[Dealt]):
     def loss(self, player: str, batch: Dealt) -> Tensor:
         """As this module's equations say; the attacker's is a sum, so that no image's step depends on the others."""
         model = self.players["model"]
-        moved = batch.x + (self.at("attacker") if self.config.climbers else batch.start)
+        moved = batch.x + self.reach * (self.at("attacker") if self.config.climbers else batch.start)
         if self.config.method == "trades":
             clean, attacked = model(batch.x), model(moved)
             apart = kl_div(attacked.log_softmax(1), clean.log_softmax(1), log_target=True, reduction="sum")
@@ -290,6 +301,7 @@ def judge(config: Config, images: Domain, seed: int) -> Judge:
             "samples": len(x),
             "seeds": [seed, seed],
             "ball": f"{config.norm} {config.epsilon:g}",
+            **({"ramp": config.ramp} if config.ramp else {}),
             "attack": f"PGD-{config.attack_steps}×{config.restarts}",
             "checkpoint": "last",
             "robust accuracy": alarm.evidence(checks),

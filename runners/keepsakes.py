@@ -5,6 +5,7 @@ A game is shown by itself; the sheets of a run are shown one after the other, wh
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -25,6 +26,7 @@ from sparring.runners.replay import Show, of_game, progress
 from sparring.runners.report import headline
 
 SHEETS_A_SECOND = 4.0
+DRAWN = 64  # pictures of sheets that are kept, for a film and a strip want the same
 
 Kept = Episode | Sheet | SavedGame
 MOVES_A_SECOND = 2.0
@@ -105,12 +107,12 @@ def show(kept: Sequence[Kept]) -> Show:
         return Show(last.pictures, last.titles(), MOVES_A_SECOND)
     run = [one for one in kept if isinstance(one, Sheet)]
 
-    def pictures() -> Iterator[Array]:
-        for sheet in run:
-            module, config = _maker(sheet)
-            yield module.picture(config, sheet)
+    @functools.lru_cache(DRAWN)
+    def picture(number: int) -> Array:
+        module, config = _maker(run[number])
+        return module.picture(config, run[number])  # type: ignore[no-any-return]
 
-    return Show(pictures, [title(sheet) for sheet in run], SHEETS_A_SECOND)
+    return Show(lambda: map(picture, range(len(run))), [title(sheet) for sheet in run], SHEETS_A_SECOND)
 
 
 def has_words(kept: Sequence[Kept]) -> bool:

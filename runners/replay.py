@@ -46,7 +46,7 @@ HOME, CLEAR_LINE, CLEAR_BELOW, RESET = "\x1b[H", "\x1b[K", "\x1b[J", "\x1b[0m"
 
 
 class Show(NamedTuple):
-    """Pictures in their order, drawn anew whenever they are wanted."""
+    """Pictures in their order, as often as they are wanted."""
 
     pictures: Callable[[], Iterator[Array]]  # [H, W, 3] uint8 each
     titles: Sequence[str]  # one a picture

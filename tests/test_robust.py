@@ -228,6 +228,46 @@ def test_the_rate_goes_there_and_back():
     assert [round(rate(begun), 3) for begun in range(11)] == [0.25, 0.5, 0.75, 1, 1, 0.833, 0.667, 0.5, 0.333, 0.167, 0]
 
 
+def test_the_ball_grows_over_the_ramp():
+    reach = []
+    game = Standing(config(method="pgd", ramp=0.25), Logistic(), SHAPE)  # 5 of 20 rounds
+    for _ in range(7):
+        game.begin(dealt(game.config))
+        reach.append(game.reach)
+    assert reach == pytest.approx([0.2, 0.4, 0.6, 0.8, 1, 1, 1])
+    constant = Standing(config(method="noise"), Logistic(), SHAPE)
+    assert constant.reach == 1
+    constant.begin(dealt(constant.config))
+    assert constant.reach == 1
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+@pytest.mark.parametrize(("method", "climbs"), [("noise", 1), ("fgsm", 1), ("pgd", 4), ("trades", 4)])
+def test_a_round_of_the_ramp_is_a_round_in_a_smaller_ball(method, climbs, norm):
+    """At r = 0.4, away from the pixels' limits, everything is as with 0.4 ε: where δ begins, its steps, its ball."""
+    large = config(method=method, norm=norm, epsilon=0.3, climbs=climbs, ramp=0.5)
+    small = config(method=method, norm=norm, epsilon=0.12, climbs=climbs)
+    batch = dealt(large)
+    losses = []
+    for settings, start in ((large, batch.start), (small, 0.4 * batch.start)):
+        match = match_of(settings, Logistic())
+        match.game.begun.fill_(3)  # the fourth of ten rounds
+        played(match, batch._replace(start=start), settings)
+        losses.append(match.losses["model"])
+    torch.testing.assert_close(*losses)
+
+
+def test_the_ramp_goes_on_from_a_checkpoint():
+    settings = config(method="fgsm-rs", ramp=0.5)
+    play, table, judge = robust.experiment(settings, seed=0, device="cpu")
+    table.reset(0)
+    play.update(table.draw(play))
+    again, _, _ = robust.experiment(settings, seed=1, device="cpu")
+    again.game.load_state_dict(play.game.state_dict())
+    assert again.game.reach == play.game.reach == 0.5
+    assert judge(play).protocol["ramp"] == 0.5
+
+
 # ---------------------------------------------------------------------------------------------- what is judged
 
 
@@ -383,6 +423,8 @@ def test_what_cannot_be_is_refused():
         config(epsilon=1.2)
     with pytest.raises(BadInputError, match=r"epsilon is -1; it must be at least 0"):
         config(epsilon=-1, norm="l2")
+    with pytest.raises(BadInputError, match=r"ramp is 1\.5; it must be between 0 and 1"):
+        config(ramp=1.5)
     with pytest.raises(BadInputError, match=r"climbs is 0; it must be at least 1"):
         config(climbs=0)
     with pytest.raises(BadInputError, match=r"restarts is 0; it must be at least 1"):

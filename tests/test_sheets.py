@@ -122,6 +122,7 @@ def test_all_sheets_of_a_run_are_its_film(ring, digits, tmp_path):
     assert [title.split(" · ")[0] for title in show.titles] == ["step 50", "step 100", "step 150"]
     pictures = list(show.pictures())
     assert [picture.shape for picture in pictures] == [(400, 400, 3)] * 3
+    assert all(again is once for again, once in zip(show.pictures(), pictures, strict=True))  # none is drawn twice
     replay.film(show, tmp_path / "training.gif")
     replay.strip(show, tmp_path / "training.png", most=2)
     from matplotlib.image import imread
