@@ -100,7 +100,7 @@ def sounded(
         model: images → logits.
         x: images [N, C, H, W] in [0, 1].
         y: their classes [N].
-        attack: whose number is checked; one restart is enough for that.
+        attack: whose number is checked.
         dice: for the attacks.
         other: the model that transfer attacks are made on.
         target: classes [N] that the attack aims at, if it does.
@@ -108,7 +108,7 @@ def sounded(
     Raises:
         BadInputError: see `attacks.check`.
     """
-    return judged(measured(model, x, y, replace(attack, restarts=1), dice, other, target))
+    return judged(measured(model, x, y, attack, dice, other, target))
 
 
 def measured(
@@ -139,7 +139,7 @@ def measured(
         probabilities=bool((logits >= 0).all() and (logits.sum(1) - 1).abs().max() < 1e-3),
         blind=float((~steep.isfinite().all(1) | (steep == 0).all(1)).double().mean()),
         clean=float((logits.argmax(1) == y).double().mean()),
-        nothing=left(replace(attack, ball=none), aims=target),
+        nothing=left(replace(attack, ball=none, restarts=1), aims=target),
         attack=found,
         one_step=left(one_step),
         many=left(many),

@@ -23,8 +23,9 @@ share q of the training,
 
 (ibid., section 5.2.2). How well a domain is hidden is not what the critic says, who is part of the game: fresh probes
 on frozen features do, as proxy A-distance 2 (1 − 2 ε), with ε their error on features that they have not seen. No label
-of the target serves any choice; the last checkpoint counts. What can be known without them is told for every
-evaluation: the source's accuracy, the entropy of what is said of the target, the A-distance.
+of the target enters a training, unless the method is to have them, or picks a checkpoint: the last one counts. What is
+known without them is told for every evaluation: the source's accuracy, the entropy of what is said of the target, the
+A-distance.
 """
 
 from __future__ import annotations

@@ -79,7 +79,8 @@ class Play(Generic[Batch]):
             dynamics: how players move.
             optimisers: of every player.
             rates: by player, what its learning rate is multiplied by after so many updates; others' stay.
-            averages: by player, the decay of a moving average of its weights, round by round; see `moving_average`.
+            averages: by player, the decay of a moving average of its weights, and of the moments that its batch norm
+                keeps, round by round; see `moving_average`.
             precision: of the arithmetic of rounds; judges look in fp32.
 
         Raises:
@@ -95,7 +96,7 @@ class Play(Generic[Batch]):
             for player, optimiser in optimisers.items()
         }
         self.averages = {
-            player: AveragedModel(game.players[player], multi_avg_fn=moving_average(decay))
+            player: AveragedModel(game.players[player], multi_avg_fn=moving_average(decay), use_buffers=True)
             for player, decay in (averages or {}).items()
         }
 
@@ -147,12 +148,16 @@ def falling(updates: int) -> Callable[[int], float]:
 def moving_average(decay: float) -> Callable[[Any, Any, Any], None]:
     """How an average takes in the n-th weights: a ← a + (1 − d) (w − a), d = min(decay, (1 + n) / (10 + n)).
 
-    The second term forgets the beginning sooner (TensorFlow's `ExponentialMovingAverage` with `num_updates`).
+    The second term forgets the beginning sooner (TensorFlow's `ExponentialMovingAverage` with `num_updates`). Counts
+    are no weights: they are taken over.
     """
 
     def take_in(averages: list[torch.Tensor], weights: list[torch.Tensor], count: torch.Tensor) -> None:
         n = int(count)
-        torch._foreach_lerp_(averages, weights, 1 - min(decay, (1 + n) / (10 + n)))
+        if averages[0].is_floating_point():
+            torch._foreach_lerp_(averages, weights, 1 - min(decay, (1 + n) / (10 + n)))
+        else:
+            torch._foreach_copy_(averages, weights)
 
     return torch.no_grad()(take_in)
 

@@ -2,7 +2,8 @@
 
 The baselines see 200 labels of the target, in the second half of their rounds: transfer with the first k layers copied,
 which are frozen (`frozen_k`) or go on learning (`tuned_k`; of all layers, that is fine-tuning), for every k; `copied_0`
-learns from the 200 alone. The second picture is accuracy over k.
+learns from the 200 alone. With all layers frozen, only the moments of batch norm learn. `lambda_0` is `dann` that hides
+nothing: what is gained by seeing the target's moments alone. The second picture is accuracy over k.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ COPIED = range(1, LAYERS + 1)
 METHODS = {
     "source_only": [*PRESET, "--method", "source-only"],
     "dann": PRESET,
+    "lambda_0": [*PRESET, "--weight", "0"],
     "cdan": [*PRESET, "--method", "cdan"],
     "adda": [*PRESET, "--method", "adda"],
     "mmd": [*PRESET, "--method", "mmd", "--weight", "1"],

@@ -307,7 +307,8 @@ def adaptation(result: dict[str, Any]) -> list[str]:
     return [
         f"**{where}**: accuracy on the target over {len(result['seeds'])} seeds, last checkpoint; the gap is between "
         "source only and train on target, normalised alike. The A-distance of fresh probes is 0 where the domain is "
-        f"hidden, 2 where it is plain.{later}{f' Published: {sources}.' if sources else ''}",
+        "hidden, 2 where it is plain. Minutes are of a run's training on one thread, "
+        f"{result['protocol']['runs at a time']} at a time.{later}{f' Published: {sources}.' if sources else ''}",
         "",
         "| method | accuracy | 95 % interval | share of the gap | A-distance | minutes | published |",
         "|---|---:|---:|---:|---:|---:|---:|",
@@ -329,7 +330,8 @@ def spread(result: dict[str, Any]) -> list[str]:
 
     return [
         f"**Why reproductions of DANN differ** (MNIST → MNIST-M, {len(result['seeds'])} seeds, last checkpoint): the "
-        f"first row is the paper's protocol. Published reproductions range from 67 to 93 %. {furthest(f, settings)}",
+        "first row is the paper's protocol in ten epochs, with half of its λ. Published reproductions range from 67 to "
+        f"93 %. {furthest(f, settings)}",
         "",
         f"| {' | '.join(symbols.get(choice, choice) for choice in choices)} | accuracy | 95 % interval | std "
         "| A-distance |",

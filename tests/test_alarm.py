@@ -212,6 +212,19 @@ def test_an_attack_of_few_steps_is_no_yardstick_for_itself():
     assert "converged" in {check.name for check in checks if not check.passed}
 
 
+def test_what_is_checked_is_the_attack_with_all_its_restarts():
+    x = torch.rand(200, 1, SIDE, SIDE, generator=dice())
+    y = bent(0)(x).argmax(1)
+    found = []
+    for restarts in (1, 50):
+        attack = Attack("climb", Ball(0.06), steps=1, step=0.3, restarts=restarts)
+        checks = {check.name: check for check in alarm.sounded(bent(0), x, y, attack, dice(), bent(1))}
+        left = (bent(0)(attack(bent(0), x, y, dice())).argmax(1) == y).double().mean()
+        assert checks["converged"].told.endswith(f"this {left:.1%}")
+        found.append(left)
+    assert found[1] < found[0]
+
+
 def test_yardsticks_climb_as_far_whatever_the_attack_takes():
     slopes = []
 

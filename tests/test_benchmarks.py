@@ -78,11 +78,11 @@ def test_a_methods_protocol_is_that_of_its_runs_and_its_job_tells_their_length(s
 def test_the_spreads_settings_say_what_they_are_and_how_far_they_move(scripts):
     spread = scripts.dann_spread
     settings = spread.settings(grid=False)
-    assert next(iter(settings)) == "paper"
+    assert next(iter(settings)) == "base"
     assert {"bn_adam", "instance_bn_adam_constant"} < settings.keys()
     assert not [name for name in settings if "like" in name]
     assert len(spread.settings(grid=True)) == 3 * 3 * 2 * 2 * 3 * 2 * 2 * 3
-    assert "--no-critic-norm" in spread.words_of(settings["paper"])
+    assert "--no-critic-norm" in spread.words_of(settings["base"])
     assert "--critic-norm" in spread.words_of(settings["critic_norm_yes"])
     for chosen in settings.values():
         rate = ("0.001", "constant") if chosen["optimiser"] == "adam" else ("0.01", "inverse")

@@ -602,7 +602,7 @@ def test_domains_that_do_not_fit_are_refused(monkeypatch):
 
 @pytest.mark.slow
 def test_dann_closes_a_share_of_the_gap_on_the_digits_preset(capsys):
-    """Five seeds of the preset, last checkpoint; no label of the target chose anything."""
+    """Five seeds of the preset, last checkpoint."""
     found = {}
     for method in ("source-only", "dann", "train-on-target"):
         settings = dataclasses.replace(dann.PRESETS["digits"].config, method=method)

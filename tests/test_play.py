@@ -74,6 +74,27 @@ def test_an_average_follows_round_by_round():
     assert play.player("y") is play.game.players["y"]
 
 
+class Norms(Game):
+    """One who normalises what it sees."""
+
+    def __init__(self):
+        super().__init__({"x": torch.nn.BatchNorm1d(1)})
+
+    def loss(self, player, batch):
+        return self.players[player](batch).square().mean()
+
+
+def test_an_average_has_moments_of_its_own_and_counts_what_was_seen():
+    play = play_of(Norms(), averages={"x": 0.25})
+    seen = []
+    for number in range(3):
+        play.update([[torch.randn(8, 1) + number]])
+        seen.append(play.game.players["x"].running_mean.item())
+    norm = play.player("x")
+    assert norm.running_mean.item() == pytest.approx(0.25 * (2 / 11 * seen[0] + 9 / 11 * seen[1]) + 0.75 * seen[2])
+    assert int(norm.num_batches_tracked) == 3
+
+
 class Scales(Game):
     """Both would have the product of their weights small."""
 
