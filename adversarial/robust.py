@@ -4,8 +4,9 @@
 
 The attacker holds δ, one for every image of the batch. In a round it begins where its method says, climbs the loss k
 times, each a step of length α along the steepest way in the ball's norm, and is brought back to ball and image; then
-the model moves once, against what the attacker found. Both see x + r δ, where r is 1, and of `pgd` rises to it over the
-first rounds: with many steps in the whole of a large ball from the start, a small model never leaves chance.
+the model moves once, against what the attacker found. Both see x + r δ, where r rises to 1 over the first rounds: with
+the whole of a large ball from the start, a small model under many steps never leaves chance, and after `fgsm-rs` it
+stands less, or nothing.
 
     natural    nobody attacks              noise      δ is random in the ball, and nobody climbs
     fgsm       from x itself, k = 1, α = ε
@@ -68,12 +69,12 @@ class Config:
     """how the attacker begins and climbs"""
     epsilon: float = 0.3
     """ε, in units of the pixels' range"""
+    ramp: float = 0.4
+    """share of the run over which r rises from 0 to 1; 0: it is 1 throughout"""
     norm: Norm = "linf"
     """of the ball: the largest change of a pixel, or the Euclidean length"""
     climbs: int = 7
     """k of pgd and trades"""
-    ramp: float = 0.3
-    """share of the run over which r of pgd rises from 0 to 1; 0: it is 1 throughout"""
     stride: float = 0.0
     """α in units of ε; 0: 1 for fgsm, 1.25 for fgsm-rs, 2.5 / k for pgd and trades"""
     beta: float = 6.0
@@ -113,11 +114,6 @@ class Config:
     def turns(self) -> int:
         """How often the first player moves in a round: the attacker, if there is one."""
         return self.climbs if self.method in ("pgd", "trades") else 1
-
-    @property
-    def rising(self) -> float:
-        """Share of the run over which r rises."""
-        return self.ramp if self.method == "pgd" else 0.0
 
     @property
     def alpha(self) -> float:
@@ -180,7 +176,7 @@ class Standing(Game[Dealt]):
     @property
     def reach(self) -> float:
         """r(q) of the round in progress."""
-        whole = self.config.rising * self.config.schedule.steps
+        whole = self.config.ramp * self.config.schedule.steps
         return min(1.0, int(self.begun) / whole) if whole else 1.0
 
     def begin(self, batch: Dealt) -> Sequence[str]:
@@ -306,7 +302,7 @@ def judge(config: Config, images: Domain, seed: int) -> Judge:
             "samples": len(x),
             "seeds": [seed, seed],
             "ball": f"{config.norm} {config.epsilon:g}",
-            **({"ramp": config.rising} if config.rising else {}),
+            **({"ramp": config.ramp} if config.ramp else {}),
             "attack": f"PGD-{config.attack_steps}×{config.restarts}",
             "checkpoint": "last",
             "robust accuracy": alarm.evidence(checks),
@@ -409,12 +405,12 @@ MNIST = Config(Schedule(steps=6_000, evaluate_every=60, samples=1_000), "mnist")
 PRESETS = {
     "digits": Preset("scikit-learn's digits, ε = 0.2, without a download", DIGITS),
     "mnist-fgsm-rs": Preset(
-        "MNIST, ε = 0.3: ten epochs of one random start and one step",
+        "MNIST, ε = 0.3: ten epochs of one random start and one step, in a ball that grows",
         MNIST,
         published=Published("0.888 (0.829 AutoAttack)", "Wong et al., ICLR 2020: PGD-50×10"),
     ),
     "mnist-pgd": Preset(
-        "MNIST, ε = 0.3: many steps, in a ball that grows over the first 3,000 rounds",
+        "MNIST, ε = 0.3: many steps",
         dataclasses.replace(MNIST, schedule=dataclasses.replace(MNIST.schedule, steps=10_000), method="pgd", climbs=20),
         published=Published("0.893", "Madry et al., ICLR 2018: PGD-100×20, a larger network"),
     ),
@@ -422,6 +418,7 @@ PRESETS = {
         "MNIST, ε = 0.3: clean and attacked apart", dataclasses.replace(MNIST, method="trades", climbs=10)
     ),
     "mnist-fgsm": Preset(
-        "the one that fails: its gradients are masked, and the alarm says so", dataclasses.replace(MNIST, method="fgsm")
+        "the one that fails: its gradients are masked, and the alarm says so",
+        dataclasses.replace(MNIST, method="fgsm", ramp=0.0),
     ),
 }
