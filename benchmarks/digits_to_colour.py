@@ -3,7 +3,7 @@
 The baselines see 200 labels of the target, in the second half of their rounds: transfer with the first k layers copied,
 which are frozen (`frozen_k`) or go on learning (`tuned_k`; of all layers, that is fine-tuning), for every k; `copied_0`
 learns from the 200 alone. With all layers frozen, only the moments of batch norm learn. `lambda_0` is `dann` that hides
-nothing: what is gained by seeing the target's moments alone. λ of `mmd` is the best of 1, 10 and 100 and that of `coral`
+nothing: what is gained by seeing the moments of the target. λ of `mmd` is the best of 1, 10, 100 and that of `coral`
 of 100, 10⁴ and 10⁶ by the A-distance on a seed that is not reported. The second picture is accuracy over k.
 """
 
