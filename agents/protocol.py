@@ -146,13 +146,13 @@ class Published(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """Our own score and its 95 % interval, in whole points; a test holds it to the benchmark's result, whose notes say
-    what the interval is over.
+    """Our own score and its 95 % interval, in whole points, or as shares to two places; a test holds it to the
+    benchmark's result, whose notes say what the interval is over.
     """
 
-    score: int
-    low: int
-    high: int
+    score: float
+    low: float
+    high: float
     claim: str  # its file is benchmarks/results/<claim>.json
     figure: str = "score"  # what it is called there
 
@@ -162,7 +162,7 @@ class Preset(NamedTuple):
 
     summary: str
     config: Any
-    speed: float | None = None  # steps a second on two quiet cores with bf16, GANs, SeqGAN on one; None: not measured
+    speed: float | None = None  # steps a second in bf16 on two quiet cores, adversarial games on one; None: unmeasured
     published: Published | None = None
     own: Measured | None = None
 

@@ -37,7 +37,7 @@ def worlds_table() -> Table:
 
 
 UNKNOWN = "—"
-LEGEND = """time: training on two quiet cores that compute in bf16, of a GAN on one
+LEGEND = """time: training in bf16 on two quiet cores, of adversarial games on one
 own score: mean (95 % interval over seeds, over games where seeds are few) · published: mean ± deviation"""
 
 
