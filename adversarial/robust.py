@@ -4,9 +4,8 @@
 
 The attacker holds δ, one for every image of the batch. In a round it begins where its method says, climbs the loss k
 times, each a step of length α along the steepest way in the ball's norm, and is brought back to ball and image; then
-the model moves once, against what the attacker found. Both see x + r δ, where r rises to 1 over the first rounds: with
-the whole of a large ball from the start, a small model under many steps never leaves chance, and after `fgsm-rs` it
-stands less, or nothing.
+the model moves once, against what the attacker found. Both see x + r δ, with r = min(1, q / ramp) at the share q of the
+training: in the whole of a large ball from the start, a small model may never leave chance.
 
     natural    nobody attacks              noise      δ is random in the ball, and nobody climbs
     fgsm       from x itself, k = 1, α = ε
