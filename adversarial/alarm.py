@@ -20,7 +20,7 @@ What must hold of any sound model and any sound attack (Carlini et al., arXiv 19
 
 `iterated` compares attacks that know nothing of each other. Many steps are `STEPS` of the usual length, whatever the
 attack takes: an attack of few steps is found weak by them, and is no yardstick for itself. A target is the attack's
-alone. Yardsticks aim at any error, so that who only tries one class must find as many errors as they do, or his number
+alone: yardsticks aim at any error, so that who only tries one class must find as many errors as they do, or his number
 is none of what is stood. Who fails one of the checks has a number, and no evidence.
 """
 
@@ -33,7 +33,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from sparring.adversarial.attacks import Attack, Ball, logits_of, reads, rise, slope
+from sparring.adversarial.attacks import Attack, Ball, check, logits_of, reads, rise, slope
 from sparring.adversarial.domains import Domain
 
 IMAGES = 200  # that the checks are made on
@@ -89,47 +89,50 @@ def sounded(
     model: nn.Module,
     x: Tensor,
     y: Tensor,
+    attacked: Tensor,
     attack: Attack,
     dice: torch.Generator,
     other: nn.Module,
-    target: Tensor | None = None,
 ) -> list[Check]:
-    """All checks of an attack on a model in evaluation mode.
+    """All checks of what an attack left of a model in evaluation mode.
 
     Args:
         model: images → logits.
         x: images [N, C, H, W] in [0, 1].
         y: their classes [N].
-        attack: whose number is checked.
-        dice: for the attacks.
+        attacked: what the attack made of them [N, C, H, W].
+        attack: its settings.
+        dice: for the yardsticks.
         other: the model that transfer attacks are made on.
-        target: classes [N] that the attack aims at, if it does.
 
     Raises:
         BadInputError: see `attacks.check`.
     """
-    return judged(measured(model, x, y, attack, dice, other, target))
+    return judged(measured(model, x, y, attacked, attack, dice, other))
 
 
 def measured(
     model: nn.Module,
     x: Tensor,
     y: Tensor,
+    attacked: Tensor,
     attack: Attack,
     dice: torch.Generator,
     other: nn.Module,
-    target: Tensor | None,
 ) -> Measured:
     """What `judged` looks at."""
 
-    def left(one: Attack, maker: nn.Module = model, aims: Tensor | None = None) -> float:
-        return float((reads(model, one(maker, x, y, dice, aims)) == y).double().mean())
+    def right(images: Tensor) -> float:
+        return float((reads(model, images) == y).double().mean())
 
+    def left(one: Attack, maker: nn.Module = model) -> float:
+        return right(one(maker, x, y, dice))
+
+    check(model, x, y)
     ball = attack.ball
     half, none = replace(ball, epsilon=ball.epsilon / 2), replace(ball, epsilon=0.0)
     widest = Ball(1.0) if ball.norm == "linf" else Ball(float(x[0].numel()) ** 0.5, "l2")
     one_step, many = Attack("fgsm", ball), Attack("climb", ball, steps=STEPS)
-    found = left(attack, aims=target)  # the first, because it refuses what cannot be attacked
     logits, again = logits_of(model, x), logits_of(model, x)
     few = logits_of(model, x[: max(len(x) // 3, 1)])
     steep = slope(model, x, y).flatten(1)
@@ -138,9 +141,9 @@ def measured(
         alone_apart=float((few - logits[: len(few)]).abs().max() / logits.abs().max().clamp(min=1e-12)),
         probabilities=bool((logits >= 0).all() and (logits.sum(1) - 1).abs().max() < 1e-3),
         blind=float((~steep.isfinite().all(1) | (steep == 0).all(1)).double().mean()),
-        clean=float((logits.argmax(1) == y).double().mean()),
-        nothing=left(replace(attack, ball=none, restarts=1), aims=target),
-        attack=found,
+        clean=right(x),
+        nothing=left(replace(attack, ball=none, restarts=1)),
+        attack=right(attacked),
         one_step=left(one_step),
         many=left(many),
         longer=left(replace(many, steps=2 * STEPS)),

@@ -32,6 +32,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from sparring.adversarial.game import grad
+from sparring.agents.protocol import Watch, unwatched
 from sparring.envs.errors import BadInputError, check_ranges
 
 Norm = Literal["linf", "l2"]
@@ -39,6 +40,7 @@ Name = Literal["noise", "fgsm", "fgsm-rs", "r+fgsm", "climb", "pgd", "random", "
 STEPPED = ("fgsm-rs", "climb", "pgd")  # the attacks whose steps have a length of their own
 SMALL = 1e-12
 FINEST = 0.01  # of ε: steps that are not told are no smaller
+AT_A_TIME = 500  # images: bounds the memory of attacking many
 
 
 # ---------------------------------------------------------------------------------------------- where an attack may go
@@ -202,15 +204,35 @@ class Attack:
         check_ranges(self, steps=(1, 10**6), step=(0, 1e3), restarts=(1, 10**4))
 
     def __call__(
-        self, model: nn.Module, x: Tensor, y: Tensor, dice: torch.Generator, target: Tensor | None = None
+        self,
+        model: nn.Module,
+        x: Tensor,
+        y: Tensor,
+        dice: torch.Generator,
+        target: Tensor | None = None,
+        watch: Watch = unwatched,
     ) -> Tensor:
-        """Attacked images [B, …] in [0, 1]; `target` classes [B], where the attack has any.
+        """Attacked images [B, …] in [0, 1], made some at a time.
+
+        Args:
+            model: in evaluation mode; images → logits [B, K].
+            x: images [B, C, H, W] in [0, 1].
+            y: their classes [B].
+            dice: for whatever is random.
+            target: classes [B] that the attack aims at, if it does.
+            watch: told how many images are attacked.
 
         Raises:
             BadInputError: see `check`.
         """
         check(model, x, y)
-        return x + WAYS[self.name](self, model, x, y, dice, target)
+        made: list[Tensor] = []
+        for first in range(0, len(x), AT_A_TIME):
+            some = slice(first, first + AT_A_TIME)
+            aims = None if target is None else target[some]
+            made.append(x[some] + WAYS[self.name](self, model, x[some], y[some], dice, aims))
+            watch(first + len(made[-1]), len(x))
+        return torch.cat(made)
 
     @property
     def alpha(self) -> float:

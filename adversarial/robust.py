@@ -52,7 +52,6 @@ from sparring.envs.worlds import Array
 
 Method = Literal["natural", "noise", "fgsm", "fgsm-rs", "pgd", "trades"]
 SHOWN = 10  # images of a sheet, each beside its attack
-AT_A_TIME = 1_000
 
 
 @dataclass(frozen=True)
@@ -287,11 +286,11 @@ def judge(config: Config, images: Domain, seed: int) -> Judge:
         x, y = images.test.x[few].to(device), images.test.y[few].to(device)
         dice = torch.Generator(device).manual_seed(seed)
         with at_rest(model):
-            found = accuracies(config.attack, model, x, y, dice, watch)
+            moved = config.attack(model, x, y, dice, watch=watch)
             some = slice(alarm.IMAGES)
             other = convnet.twin(images).to(device)
-            checks = alarm.sounded(model, x[some], y[some], config.attack, dice, other)
-            found["alarms"] = float(sum(not check.passed for check in checks))
+            checks = alarm.sounded(model, x[some], y[some], moved[some], config.attack, dice, other)
+            found = {**accuracies(model, x, moved, y), "alarms": float(sum(not check.passed for check in checks))}
             sheet = sheet_of(config, play, images, found)
         protocol = {
             "name": config.data,
@@ -311,17 +310,9 @@ def judge(config: Config, images: Domain, seed: int) -> Judge:
     return evaluation
 
 
-def accuracies(
-    attack: Attack, model: nn.Module, x: Tensor, y: Tensor, dice: torch.Generator, watch: Watch
-) -> dict[str, float]:
+def accuracies(model: nn.Module, x: Tensor, moved: Tensor, y: Tensor) -> dict[str, float]:
     """The robust accuracy with its interval, then the clean one."""
-    right: list[Tensor] = []
-    for first in range(0, len(x), AT_A_TIME):
-        some, labels = x[first : first + AT_A_TIME], y[first : first + AT_A_TIME]
-        right.append(reads(model, attack(model, some, labels, dice)) == labels)
-        watch(first + len(some), len(x))
-    stood = torch.cat(right)
-    robust = statistics.rate(int(stood.sum()), len(stood))
+    robust = statistics.rate(int((reads(model, moved) == y).sum()), len(y))
     return {
         "robust_accuracy": robust.value,
         "robust_accuracy_low": robust.low,

@@ -1,15 +1,14 @@
 """A siege: what a trained classifier stands, attack by attack, and whether that is evidence.
 
 The attack that was asked for stands beside baselines that anybody should beat: noise, one change for all images, one
-step, and the same attack made on another model. The alarm checks the attack that was asked for, the last row, on the
-first `alarm.IMAGES` images; everything lies in the run's folder.
+step, and the same attack made on another model. The alarm checks the attack that was asked for, the last row, by what
+it made of the first `alarm.IMAGES` images; everything lies in the run's folder.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,7 +29,6 @@ from sparring.runners import catalog
 from sparring.runners.options import Attack as Options
 
 FOLDER = "attacks"  # in a run's
-AT_A_TIME = 500  # images
 LEARNED = 2_000  # images that the universal change is made on
 UNIVERSAL_STEPS, UNIVERSAL_BATCH = 100, 128
 
@@ -95,35 +93,35 @@ def besieged(subject: Subject, options: Options, device: str, watch: Watch = unw
         subject: the classifier, which is left in evaluation mode, and its images.
         options: what was asked for.
         device: to compute on.
-        watch: told how many of the attacks are done.
+        watch: told how far it is, in images.
 
     Raises:
         BadInputError: as `attack_of` and `attacks.check`.
     """
     attack = attack_of(options, subject.attack)
     model, other = subject.model.to(device).eval(), convnet.twin(subject.domain).to(device)
-    few = slice(options.samples)
+    few, some = slice(options.samples), slice(alarm.IMAGES)
     x, y = subject.domain.test.x[few].to(device), subject.domain.test.y[few].to(device)
     dice = torch.Generator(device).manual_seed(options.seed)
     target = attacks.logits_of(model, x).argmin(1) if options.targeted else None
-    one = dataclasses.replace(attack, name="fgsm")
-    rows: dict[str, Callable[[], Tensor]] = {
-        "clean": lambda: x,
-        "noise": lambda: at_once(dataclasses.replace(attack, name="noise"), model, x, y, dice, None),
-        "universal": lambda: (x + universal(subject, model, attack, device, dice)).clamp(0, 1),
-        "transfer": lambda: at_once(attack, other, x, y, dice, target),
-        "fgsm": lambda: at_once(one, model, x, y, dice, target),
-        title(attack): lambda: at_once(attack, model, x, y, dice, target),
+    noise, one = (dataclasses.replace(attack, name=name) for name in ("noise", "fgsm"))
+
+    def after(parts: int) -> Watch:
+        return lambda done, _: watch(parts * len(x) + done, 5 * len(x))
+
+    made = {
+        "clean": x,
+        "noise": noise(model, x, y, dice, watch=after(0)),
+        "universal": (x + universal(subject, model, attack, device, dice)).clamp(0, 1),
+        "transfer": attack(other, x, y, dice, target, after(1)),
+        "fgsm": one(model, x, y, dice, target, after(2)),
+        title(attack): attack(model, x, y, dice, target, after(3)),
     }
-    stood = {}
-    for number, (name, attacked) in enumerate(rows.items()):
-        watch(number, len(rows) + 1)
-        aims = target if name in ("transfer", "fgsm", title(attack)) else None
-        stood[name] = judged(attacks.reads(model, attacked()), y, aims)
-    watch(len(rows), len(rows) + 1)
-    some = slice(alarm.IMAGES)
-    aims = None if target is None else target[some]
-    checks = alarm.sounded(model, x[some], y[some], attack, dice, other, aims)
+    aimed = ("transfer", "fgsm", title(attack))
+    stood = {
+        name: judged(attacks.reads(model, moved), y, target if name in aimed else None) for name, moved in made.items()
+    }
+    checks = alarm.sounded(model, x[some], y[some], made[title(attack)][some], attack, dice, other)
     return Siege(attack, options.targeted, stood, checks)
 
 
@@ -132,14 +130,6 @@ def title(attack: Attack) -> str:
     if attack.name in ("climb", "pgd"):
         return f"{attack.name.upper()}-{attack.steps}×{attack.restarts}"
     return f"{attack.name}-{attack.steps}" if attack.name in ("random", "square") else attack.name
-
-
-def at_once(
-    attack: Attack, model: torch.nn.Module, x: Tensor, y: Tensor, dice: torch.Generator, target: Tensor | None
-) -> Tensor:
-    """Attacked images, some at a time."""
-    parts = [slice(first, first + AT_A_TIME) for first in range(0, len(x), AT_A_TIME)]
-    return torch.cat([attack(model, x[p], y[p], dice, None if target is None else target[p]) for p in parts])
 
 
 def universal(subject: Subject, model: torch.nn.Module, attack: Attack, device: str, dice: torch.Generator) -> Tensor:

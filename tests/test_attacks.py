@@ -284,6 +284,16 @@ def test_what_is_weaker_is_weaker():
     assert left["noise"] > left["square"] > left["pgd"]
 
 
+def test_many_images_are_attacked_some_at_a_time_each_with_its_own_target(monkeypatch):
+    (x, y), model = images(20), network()
+    whole = Attack("fgsm", Ball(0.1))(model, x, y, dice(), (y + 1) % 3)
+    monkeypatch.setattr(attacks, "AT_A_TIME", 7)
+    heard = []
+    parts = Attack("fgsm", Ball(0.1))(model, x, y, dice(), (y + 1) % 3, lambda done, of: heard.append((done, of)))
+    torch.testing.assert_close(parts, whole)
+    assert heard == [(7, 20), (14, 20), (20, 20)]
+
+
 def test_every_image_has_a_square_of_its_own_place():
     """A model that nothing helps against keeps the stripes, so that each try differs from them in one square."""
     asked = []

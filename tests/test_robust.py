@@ -384,8 +384,9 @@ def under_one_step(model, domain, settings):
     """What one step leaves of the accuracy, and what the alarm says of that number."""
     attack, x, y = Attack("fgsm", settings.ball), domain.test.x[:200], domain.test.y[:200]
     with robust.at_rest(model):
-        left = float((reads(model, attack(model, x, y, dice())) == y).double().mean())
-        checks = alarm.sounded(model, x, y, attack, dice(), convnet.twin(domain))
+        moved = attack(model, x, y, dice())
+        left = float((reads(model, moved) == y).double().mean())
+        checks = alarm.sounded(model, x, y, moved, attack, dice(), convnet.twin(domain))
     return left, alarm.evidence(checks)
 
 

@@ -3,14 +3,14 @@
 import json
 
 import pytest
-import torch
 from rich.console import Console
 
-from sparring.adversarial import alarm, robust
+from sparring.adversarial import alarm
 from sparring.adversarial.alarm import Check
 from sparring.adversarial.attacks import Attack, Ball
 from sparring.runners import cli, siege
 from sparring.runners.folder import RunFolder
+from sparring.runners.job import Job
 from sparring.runners.options import Attack as Options
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -84,7 +84,7 @@ def test_targets_are_told_apart_from_errors(run, capsys):
 
 
 def test_the_verdict_of_a_targeted_attack_is_about_it(run, capsys):
-    """On all images that are attacked, the alarm finds what the attack itself left."""
+    """On all images that are attacked, what the alarm checks is what the attack left."""
     _, record, _ = attacked(run, "--targeted", "--epsilon", 0.1, "--steps", 20, capsys=capsys)
     asked = record["accuracy"]["PGD-20×1"]["accuracy"]
     [told] = [check["told"] for check in record["checks"] if check["name"] == "converged"]
@@ -167,13 +167,13 @@ def test_its_help_tells_every_option(capsys, monkeypatch):
     assert "say whether what it stood is evidence" in said
 
 
-def test_many_images_are_attacked_some_at_a_time(monkeypatch):
-    """And each with its own target."""
-    monkeypatch.setattr(siege, "AT_A_TIME", 7)
-    images = robust.images_of("digits", "").test
-    model = siege.convnet.twin(robust.images_of("digits", ""))
-    x, y = images.x[:20], images.y[:20]
-    target = (y + 1) % 10
-    parts = siege.at_once(Attack("fgsm", Ball(0.1)), model, x, y, torch.Generator(), target)
-    whole = Attack("fgsm", Ball(0.1))(model, x, y, torch.Generator(), target)
-    torch.testing.assert_close(parts, whole)
+def test_progress_is_told_in_images_and_the_alarm_has_the_last_fifth(run):
+    folder = RunFolder.open(run)
+    job = Job.of(folder)
+    experiment = job.build()
+    folder.restore(experiment.algorithm.parts())
+    subject = siege.subject_of(job.algorithm, job.config, experiment.algorithm)
+    heard = []
+    options = Options(run=run, steps=2, samples=30)
+    siege.besieged(subject, options, "cpu", lambda done, whole: heard.append((done, whole)))
+    assert heard == [(30, 150), (60, 150), (90, 150), (120, 150)]
