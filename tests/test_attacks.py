@@ -381,6 +381,23 @@ def test_fgsm_and_pgd_find_what_art_finds():
         assert abs(left[0] - left[1]) <= 2
 
 
+@pytest.mark.parametrize(("norm", "epsilon"), [("linf", 0.06), ("l2", 0.4)])
+@pytest.mark.parametrize("found_by", [["apgd-ce", "apgd-t"], pytest.param(None, marks=pytest.mark.slow)])
+def test_pgd_finds_nearly_all_that_autoattack_finds(norm, epsilon, found_by):
+    """Its steps that choose their own length, towards every class; slowly, all four attacks of its standard."""
+    autoattack = pytest.importorskip("pyautoattack")
+    digits = robust.images_of("digits", "")
+    model, x, y = convnet.twin(digits, 8), digits.test.x[:60], digits.test.y[:60]
+    asked = {} if found_by is None else {"version": "custom", "attacks": found_by}
+    with torch.random.fork_rng(devices=[]):  # it seeds the global dice
+        known = autoattack.AutoAttack(model, norm={"linf": "Linf", "l2": "L2"}[norm], eps=epsilon, seed=0, **asked)
+        theirs, _ = known.run_standard_evaluation(x, y)
+    ours = Attack("pgd", Ball(epsilon, norm), steps=40, restarts=5)(model, x, y, dice())
+    left = [int((attacks.reads(model, some) == y).sum()) for some in (ours, theirs)]
+    assert left[1] - 1 <= left[0] <= left[1] + 3
+    assert 0.3 * len(x) < left[1] < 0.9 * len(x)  # so that there is something to find and to miss
+
+
 def test_squares_find_at_least_what_arts_find():
     """With as many queries; theirs have one place for all images and other sizes, so that only strength is asked."""
     estimators = pytest.importorskip("art.estimators.classification")
