@@ -4,7 +4,8 @@ All attack the same network (that of `sparring train robust`, trained on clean i
 images with the same steps from a random point, in alternating turns; medians over turns. Ours looks at every point and
 keeps the best one, the others keep the last; `_loss` is the mean loss that each reaches, so that one sees that they do
 the same work. torchattacks is compared where somebody installed it: its releases end in 2023 and ask for requests 2.25
-and torchvision, which would replace this environment's requests and torch.
+and torchvision, which would replace this environment's requests and torch. Its PGD needs neither, so that
+`pip install --no-deps torchattacks` will do.
 
 MNIST is found where the variable SPARRING_DATA says.
 """

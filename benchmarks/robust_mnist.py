@@ -28,6 +28,7 @@ from matplotlib.figure import Figure
 from mixtures import minutes_of
 from rich.console import Console
 
+from sparring.adversarial.alarm import Subject
 from sparring.runners import siege
 from sparring.runners.folder import RunFolder
 from sparring.runners.job import Job, cores
@@ -66,14 +67,19 @@ def title(options: Options) -> str:
     return options.attack if options.attack != "pgd" else f"pgd{options.steps}x{options.restarts}"
 
 
-def besieged(run: RunFolder, options: Options) -> dict[str, Any]:
-    """What `sparring attack` finds of a run, or has found."""
+def restored(run: RunFolder) -> tuple[Subject, int, Job]:
+    """The classifier of a run, the update that its newest checkpoint was saved after, and what was run."""
     job = Job.of(run)
     experiment = job.build()
     torch.set_num_threads(cores())  # many images at a time are worth sharing, which the batches of training may not be
     update = run.restore(experiment.algorithm.parts())
     assert update is not None
-    subject = siege.subject_of(job.algorithm, job.config, experiment.algorithm)
+    return siege.subject_of(job.algorithm, job.config, experiment.algorithm), update, job
+
+
+def besieged(run: RunFolder, options: Options) -> dict[str, Any]:
+    """What `sparring attack` finds of a run, or has found."""
+    subject, update, job = restored(run)
     path = siege.path_of(siege.attack_of(options, subject.attack), options, update, run.path)
     if not path.exists():
         found = siege.besieged(subject, options, job.device)

@@ -1,0 +1,104 @@
+"""MNIST within ε = 0.3: what AutoAttack leaves of what PGD left, on the same held-out images.
+
+The models are those of `robust_mnist.py`, which are trained here where they are not there yet, and the PGD is its PGD.
+AutoAttack is its authors' (pyautoattack), in the standard version: APGD on the cross-entropy, then APGD and FAB towards
+nine classes each and Square with 5,000 queries, on what is left. Images are attacked in parts, whose results lie in the
+run's folder, so that a stopped benchmark goes on.
+
+MNIST is found where the variable SPARRING_DATA says.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import record
+import sweeps
+import torch
+from pyautoattack import AutoAttack
+from rich.progress import track
+from robust_mnist import ATTACKS, METHODS, asked, restored
+from torch import nn
+
+from sparring.adversarial.attacks import reads
+from sparring.envs.files import write_aside
+from sparring.runners import siege
+from sparring.runners.folder import RunFolder
+
+PART = 100  # images
+TRAINED = ("fgsm_rs", "pgd_training", "trades")
+SOURCE = "auto-attack, README: standard version, 10,000 images"
+PUBLISHED = {
+    "fgsm_rs_autoattack": {"value": 0.8293, "source": SOURCE},
+    "pgd_training_autoattack": {"value": 0.8850, "source": f"{SOURCE}, a larger network"},
+    "trades_autoattack": {"value": 0.9281, "source": f"{SOURCE}, a larger network"},
+}
+
+
+def autoattack(model: nn.Module, epsilon: float, briefly: bool) -> AutoAttack:
+    """Its standard version; briefly, its first attack."""
+    brief = {"version": "custom", "attacks": ["apgd-ce"]} if briefly else {}
+    return AutoAttack(model, eps=epsilon, seed=0, **brief)
+
+
+def left(run: RunFolder, method: str, samples: int, briefly: bool) -> dict[str, float]:
+    """What is left of a run's accuracy by either, or was found to be."""
+    subject, update, _ = restored(run)
+    model = subject.model.eval()
+    [options] = asked(method, run.path, samples, briefly)
+    attack = siege.attack_of(options, subject.attack)
+    right = {"clean": 0, "pgd": 0, "autoattack": 0}
+    for first in track(range(0, samples, PART), f"{run.path}", transient=True):
+        part = slice(first, min(first + PART, samples))
+        path = run.path / siege.FOLDER / f"{update:08d}-autoattack-{part.start}-{part.stop}.json"
+        if not path.exists():
+            x, y = subject.domain.test.x[part], subject.domain.test.y[part]
+            theirs, _ = autoattack(model, attack.ball.epsilon, briefly).run_standard_evaluation(x, y, batch_size=PART)
+            ours = attack(model, x, y, torch.Generator().manual_seed(first))
+            made = {"clean": x, "pgd": ours, "autoattack": theirs}
+            found = {name: int((reads(model, images) == y).sum()) for name, images in made.items()}
+            path.parent.mkdir(exist_ok=True)
+            write_aside(path, (json.dumps(found) + "\n").encode())
+        for name, count in json.loads(path.read_text()).items():
+            right[name] += count
+    return {name: count / samples for name, count in right.items()}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--methods", nargs="+", default=["fgsm_rs", "pgd_training"], choices=TRAINED)
+    parser.add_argument("--jobs", type=int, help="runs at a time; default: as many as the cores hold")
+    parser.add_argument("--samples", type=int, default=300, help="images that are attacked")
+    parser.add_argument("--steps", type=int, help="rounds of every run, and 2 steps of PGD: to try whether it runs")
+    parser.add_argument("--runs", type=Path, default=Path("runs/robust_mnist"), help="folder of all runs")
+    options = parser.parse_args()
+    more = ["--steps", str(options.steps), "--attack-steps", "2"] if options.steps else []
+    figures: dict[str, Any] = {}
+    for name in options.methods:
+        sweep = sweeps.trained("robust", [*METHODS[name], *more], options.seeds, options.runs / name, options.jobs)
+        found = [left(sweep.folder(seed), name, options.samples, bool(options.steps)) for seed in options.seeds]
+        for attack in found[0]:
+            figures[f"{name}_{attack}"] = record.over_seeds([one[attack] for one in found])
+    record.write(
+        "robust_autoattack",
+        figures=figures,
+        protocol={
+            "ball": "linf 0.3",
+            "samples": options.samples,
+            "checkpoint": "last",
+            "pgd": {name: ATTACKS[name] for name in options.methods},
+            "autoattack": "standard version of pyautoattack",
+        },
+        seeds=options.seeds,
+        notes="Published are all 10,000 images, here the first ones.",
+        published={name: told for name, told in PUBLISHED.items() if name in figures},
+        packages=["pyautoattack"],
+    )
+
+
+if __name__ == "__main__":
+    main()
