@@ -18,7 +18,7 @@ FEATURES = 64
 BATCH = 128
 STEPS = {True: 1_000, False: 1_500}  # of small images, of others: some seconds, and a minute, on a CPU
 AT_A_TIME = 2_000  # images: bounds the memory of reading many
-KNOWN: dict[int, Classifier] = {}  # by the identity of their data, which `data` keeps for ever
+KNOWN: dict[int, tuple[Images, Classifier]] = {}  # by identity: data, which stay, and who reads them
 
 
 class Classifier(nn.Module):
@@ -50,8 +50,8 @@ class Classifier(nn.Module):
 def trained(data: Images, watch: Watch = unwatched) -> Classifier:
     """The classifier of these images; trained once a process."""
     if id(data) not in KNOWN:
-        KNOWN[id(data)] = _train(data.train, data.shape, data.classes, watch)
-    return KNOWN[id(data)]
+        KNOWN[id(data)] = data, _train(data.train, data.shape, data.classes, watch)
+    return KNOWN[id(data)][1]
 
 
 def _train(images: Labelled, shape: tuple[int, ...], classes: int, watch: Watch) -> Classifier:

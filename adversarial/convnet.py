@@ -17,7 +17,7 @@ from sparring.adversarial.domains import Domain
 
 STEPS, BATCH = 600, 128  # of the twin: some seconds
 LARGE = 16  # pixels a side, from which on kernels are 4×4
-KNOWN: dict[tuple[int, int], nn.Module] = {}  # twins by the identity of their images, which a cache keeps, and width
+KNOWN: dict[tuple[int, int], tuple[Tensor, nn.Module]] = {}  # by identity and width: images, which stay, and twin
 
 
 def network(shape: tuple[int, ...], classes: int, width: int) -> nn.Sequential:
@@ -46,8 +46,8 @@ def twin(domain: Domain, width: int = 16) -> nn.Module:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             model = network(domain.shape, domain.classes, width)
-        KNOWN[key] = taught(model, domain.train)
-    return copy.deepcopy(KNOWN[key])
+        KNOWN[key] = domain.train.x, taught(model, domain.train)
+    return copy.deepcopy(KNOWN[key][1])
 
 
 def taught(model: nn.Module, images: Labelled) -> nn.Module:

@@ -30,6 +30,7 @@ A-distance.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -136,6 +137,11 @@ class Config:
         return self.dynamics
 
     @property
+    def half(self) -> int:
+        """Rounds of a transfer's first half."""
+        return self.schedule.steps // 2
+
+    @property
     def data(self) -> str:
         """What it learns from, in a word."""
         return f"{self.source}-to-{self.target}"
@@ -168,7 +174,8 @@ class Extractor(nn.Module):
         self.body = nn.Sequential(*layers, nn.Flatten())
         self.body.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a quarter faster
         with torch.no_grad():
-            self.features = self.body(torch.zeros(2, *shape)).shape[1]
+            self.features = self.body.eval()(torch.zeros(1, *shape)).shape[1]  # no image of which moments are kept
+        self.body.train()
 
     def forward(self, images: Tensor) -> Tensor:
         """Features."""
@@ -210,16 +217,20 @@ class Learner(nn.Module):
             features = torch.cat([self.extract(source), self.extract(target)])
         return features, self.predict(features)
 
-    def weights_of(self, layers: slice) -> dict[str, Tensor]:
-        """The weights of some of the `LAYERS`, by name; batch norm is of the layer before it."""
-        own: list[list[str]] = []
+    def parts_of(self, layers: slice) -> dict[str, nn.Module]:
+        """What some of the `LAYERS` are made of, by name; batch norm is of the layer before it."""
+        own: list[dict[str, nn.Module]] = []
         for name, part in self.named_modules():
             if isinstance(part, nn.Conv2d | nn.Linear):
-                own.append([name])
+                own.append({name: part})
             elif isinstance(part, nn.BatchNorm2d):
-                own[-1].append(name)
-        chosen = {name for layer in own[layers] for name in layer}
-        return {name: w for name, w in self.named_parameters() if name.rpartition(".")[0] in chosen}
+                own[-1][name] = part
+        return {name: part for layer in own[layers] for name, part in layer.items()}
+
+    def weights_of(self, layers: slice) -> dict[str, Tensor]:
+        """The weights of some of the `LAYERS`, by name."""
+        parts = self.parts_of(layers).items()
+        return {f"{name}.{kind}": weight for name, part in parts for kind, weight in part.named_parameters()}
 
 
 class Predictor(nn.Module):
@@ -244,11 +255,9 @@ class Adaptation(Game[Pair]):
     def __init__(self, config: Config, players: Mapping[str, nn.Module]) -> None:
         super().__init__(players)
         self.config = config
-        self.whole = config.schedule.steps
         self.begun = nn.Buffer(torch.zeros((), dtype=torch.int64))  # rounds: λ's clock, which a checkpoint holds
-        self.anew = {
-            name: w.detach().clone() for name, w in self.learner.weights_of(slice(config.copied, None)).items()
-        }
+        others = self.learner.parts_of(slice(config.copied, None))
+        self.anew = {name: copy.deepcopy(part.state_dict()) for name, part in others.items()}
 
     @property
     def learner(self) -> Learner:
@@ -260,11 +269,10 @@ class Adaptation(Game[Pair]):
     def begin(self, batch: Pair) -> Sequence[str]:
         """Time goes on; at half of it a transfer begins anew, with the layers that are not copied."""
         self.begun.add_(1)
-        if self.config.method != "transfer" or int(self.begun) != self.whole // 2 + 1:
+        if self.config.method != "transfer" or int(self.begun) != self.config.half + 1:
             return ()
-        with torch.no_grad():
-            for name, weight in self.learner.weights_of(slice(self.config.copied, None)).items():
-                weight.copy_(self.anew[name])
+        for name, part in self.learner.parts_of(slice(self.config.copied, None)).items():
+            part.load_state_dict(self.anew[name])
         return ("learner",)
 
     @property
@@ -272,7 +280,7 @@ class Adaptation(Game[Pair]):
         """λ(q) of the round in progress."""
         if self.config.weight_rule == "constant":
             return self.config.weight
-        q = (int(self.begun) - 1) / self.whole
+        q = (int(self.begun) - 1) / self.config.schedule.steps
         return self.config.weight * (2 / (1 + exp(-10 * q)) - 1)
 
     def loss(self, player: str, batch: Pair) -> Tensor:
@@ -294,7 +302,7 @@ class Adaptation(Game[Pair]):
     def taught(self, batch: Pair) -> Tensor:
         """The label loss alone, of the source or of the target."""
         method = self.config.method
-        in_first_half = int(self.begun) <= self.whole // 2
+        in_first_half = int(self.begun) <= self.config.half
         if method == "source-only" or (method == "transfer" and in_first_half):
             return cross_entropy(self.learner(batch.source)[1], batch.labels)
         still = self.learner.weights_of(slice(self.config.copied)) if self.config.frozen else {}
@@ -413,10 +421,14 @@ def experiment(config: Config, *, seed: int, device: str) -> Experiment:
 
 
 def rate_of(config: Config) -> Callable[[int], float]:
-    """η(q) / η, update by update; each half of a transfer is a training of its own."""
-    whole = config.schedule.updates
-    updates = -(-whole // 2) if config.method == "transfer" else whole
-    return lambda begun: float((1 + 10 * (begun % updates) / updates) ** -0.75)
+    """η(q) / η, update by update; a transfer begins a training of its own in the update that its second half is in."""
+    turn = config.half // config.schedule.rounds if config.method == "transfer" else 0
+
+    def rate(begun: int) -> float:
+        done, whole = (begun, turn) if begun < turn else (begun - turn, config.schedule.updates - turn)
+        return float((1 + 10 * done / whole) ** -0.75)
+
+    return rate
 
 
 def optimiser_of(config: Config, player: nn.Module) -> torch.optim.Optimizer:
@@ -436,14 +448,9 @@ def judge(config: Config, source: Domain, target: Domain, seed: int) -> Judge:
     """Accuracies on images that nobody learned from, and what fresh probes see of the domains."""
 
     def evaluation(play: Play[Pair], /, *, watch: Watch = unwatched) -> Evaluation:
-        learner = play.player("learner")
-        before = learner.training
-        learner.eval()
-        try:
+        with play.at_rest("learner") as learner:
             found = judged(learner, source, target, config.schedule.samples, seed, watch)
-            sheet = sheet_of(config, play, source, target, found)
-        finally:
-            learner.train(before)
+            sheet = sheet_of(config, play.match.rounds, learner, source, target, found)
         return Evaluation(found, protocol_of(config, play.precision, len(target.test.x), seed), [], [sheet])
 
     return evaluation
@@ -484,8 +491,7 @@ def judged(learner: nn.Module, source: Domain, target: Domain, count: int, seed:
     right = theirs.logits.argmax(1) == target.test.y[:count]
     reached = statistics.rate(int(right.sum()), len(right))
     chances = theirs.logits.softmax(1)
-    features = [read(learner, domain.train.x[: probes.MOST]).features for domain in (source, target)]
-    linear, deep = probes.domain_distances(*features, seed=seed, watch=watch)
+    linear, deep = distances(learner, source, target, seed, watch)
     return {
         "target_accuracy": reached.value,
         "target_accuracy_low": reached.low,
@@ -495,6 +501,22 @@ def judged(learner: nn.Module, source: Domain, target: Domain, count: int, seed:
         "a_distance_linear": linear,
         "target_entropy": float(-(chances * chances.clamp(min=1e-12).log()).sum(1).mean()),
     }
+
+
+def distances(
+    learner: nn.Module, source: Domain, target: Domain, seed: int, watch: Watch = unwatched
+) -> tuple[float, float]:
+    """Proxy A-distances by a linear probe and by one with a hidden layer, of images to learn from.
+
+    Row by row, the domains may show the same digit, and scikit-learn's come again after 1,200 rows: who has learned
+    where one of them is from would know the other. So no two of the four parts share a digit.
+    """
+    apart = ((source, 0), (target, 1)), ((source, 2), (target, 3))
+    learned, asked = (
+        [read(learner, domain.train.x[first : 2 * probes.MOST : 4]).features for domain, first in some]
+        for some in apart
+    )
+    return probes.domain_distances(learned, asked, seed=seed, watch=watch)
 
 
 class Read(NamedTuple):
@@ -515,20 +537,22 @@ def read(learner: nn.Module, images: Tensor) -> Read:
 # ---------------------------------------------------------------------------------------------- what is kept and shown
 
 
-def sheet_of(config: Config, play: Play[Pair], source: Domain, target: Domain, found: dict[str, float]) -> Sheet:
-    """Some images of both domains with their features and logits, and the learner that made them."""
-    learner = play.player("learner")
+def sheet_of(
+    config: Config, rounds: int, learner: nn.Module, source: Domain, target: Domain, found: dict[str, float]
+) -> Sheet:
+    """Some images of both domains with their features and logits, and the learner that made them, on the CPU."""
+    learner = copy.deepcopy(learner).cpu()
     shown, labels = images_shown(source, target)
     return Sheet(
         "dann",
         dataclasses.asdict(config),
-        play.match.rounds,
+        rounds,
         found,
         torch.get_num_threads(),
         np.arange(len(shown), dtype=np.float32)[:, None],
         labels.numpy(),
         np.asarray(torch.cat(read(learner, shown), 1).numpy()),
-        {name: weight.detach().cpu().numpy().copy() for name, weight in learner.state_dict().items()},
+        {name: weight.numpy() for name, weight in learner.state_dict().items()},
     )
 
 

@@ -5,9 +5,8 @@ Latents, held-out samples and dice are set apart from those of the training, and
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -46,7 +45,7 @@ def judge(algorithm: str, config: Any, data: Data, *, seed: int, diagnose: Diagn
     by_class = config.conditioning != "none"
 
     def evaluation(play: Play[Any], /, *, watch: Watch = unwatched) -> Evaluation:
-        with at_rest(play) as generator:
+        with play.at_rest("generator") as generator:
             latents, classes = asked(config.latent, data.classes, count, apart)
             made = Labelled(generated(generator, latents, classes), classes)
             found = quality(made, data, by_class, watch)
@@ -74,21 +73,6 @@ def judge(algorithm: str, config: Any, data: Data, *, seed: int, diagnose: Diagn
         return Evaluation(found, protocol, [], [sheet])
 
     return evaluation
-
-
-@contextlib.contextmanager
-def at_rest(play: Play[Any]) -> Iterator[nn.Module]:
-    """The generator as it is shown, while no network counts or drops anything."""
-    generator = play.player("generator")
-    networks = [play.game, generator]
-    before = [network.training for network in networks]
-    try:
-        for network in networks:
-            network.eval()
-        yield generator
-    finally:
-        for network, mode in zip(networks, before, strict=True):
-            network.train(mode)
 
 
 def device_of(module: nn.Module) -> torch.device:

@@ -6,7 +6,8 @@ survives a crash is torch's own: the game's weights, the optimisers, their sched
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import inf
 from typing import Any, Generic, TypeVar
@@ -138,6 +139,20 @@ class Play(Generic[Batch]):
     def player(self, name: str) -> torch.nn.Module:
         """A player as it is shown: its average where there is one."""
         return self.averages[name].module if name in self.averages else self.game.players[name]
+
+    @contextlib.contextmanager
+    def at_rest(self, name: str) -> Iterator[torch.nn.Module]:
+        """A player as it is shown, while no network counts or drops anything."""
+        player = self.player(name)
+        networks = [self.game, player]
+        before = [network.training for network in networks]
+        try:
+            for network in networks:
+                network.eval()
+            yield player
+        finally:
+            for network, mode in zip(networks, before, strict=True):
+                network.train(mode)
 
 
 def falling(updates: int) -> Callable[[int], float]:

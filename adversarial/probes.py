@@ -1,11 +1,13 @@
 """What can be seen in frozen features: probes that are trained anew, and pictures.
 
-A probe learns to tell two domains apart on one half of their features and is asked on the other; with ε its error
-there, the proxy A-distance is 2 (1 − 2 ε): 0 where it sees nothing, 2 where it sees all (Ben-David et al., 2010).
+A probe learns to tell two domains apart on some features and is asked about others; with ε its error there, the proxy
+A-distance is 2 (1 − 2 ε): 0 where it sees nothing, 2 where it sees all (Ben-David et al., 2010). What is asked about
+must show nothing that was learned from, in either domain, or the probe is asked what it remembers.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,32 +23,43 @@ from sparring.envs.worlds import Array
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-MOST = 4_000  # images of a domain that probes learn from and are asked about
-STEPS, BATCH, WIDTH = 400, 256, 64
+MOST = 4_000  # images of a domain that probes learn from or are asked about
+STEPS, BATCH, RATE, WIDTH = 400, 256, 3e-3, 64
 TILES = 40  # images shown
 COMPONENTS = 50  # of features, that t-SNE sees
 
 
-def domain_distances(source: Tensor, target: Tensor, *, seed: int, watch: Watch = unwatched) -> tuple[float, float]:
-    """Proxy A-distances of features [N, F] and [M, F], by a linear probe and by one with a hidden layer."""
-    count = min(len(source), len(target))
+def domain_distances(
+    learned: Sequence[Tensor], asked: Sequence[Tensor], *, seed: int, watch: Watch = unwatched
+) -> tuple[float, float]:
+    """Proxy A-distances by a linear probe and by one with a hidden layer.
+
+    Args:
+        learned: features [N, F] of either domain that probes learn from; of as many of both.
+        asked: features [M, F] of either that they are asked about; likewise.
+        seed: of the probes.
+        watch: told how many of them are done.
+    """
     dice = torch.Generator().manual_seed(seed)
-    features = torch.cat([some[torch.randperm(len(some), generator=dice)[:count]] for some in (source, target)])
-    features = (features - features.mean(0)) / (features.std(0) + 1e-6)
-    domain = torch.arange(2 * count) >= count
-    order = torch.randperm(2 * count, generator=dice)
-    learned, asked = order[:count], order[count:]
+    (x, from_target), (other, domain) = _balanced(learned), _balanced(asked)
+    mean, scale = x.mean(0), x.std(0) + 1e-6
     distances = []
     for number, hidden in enumerate((0, WIDTH)):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            probe = _probe(features.shape[1], hidden)
-        _learn(probe, features[learned], domain[learned].float(), dice)
+            probe = _probe(x.shape[1], hidden)
+        _learn(probe, (x - mean) / scale, from_target.float(), dice)
         watch(number + 1, 2)
         with torch.no_grad():
-            wrong = (probe(features[asked])[:, 0] > 0) != domain[asked]
+            wrong = (probe((other - mean) / scale)[:, 0] > 0) != domain
         distances.append(max(0.0, 2 * (1 - 2 * float(wrong.double().mean()))))
     return distances[0], distances[1]
+
+
+def _balanced(features: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """As many of both domains [2 N, F], the source's first, and which are the target's [2 N]."""
+    count = min(map(len, features))
+    return torch.cat([some[:count] for some in features]), torch.arange(2 * count) >= count
 
 
 def _probe(inputs: int, hidden: int) -> nn.Module:
@@ -56,7 +69,7 @@ def _probe(inputs: int, hidden: int) -> nn.Module:
 
 
 def _learn(probe: nn.Module, features: Tensor, domain: Tensor, dice: torch.Generator) -> None:
-    optimiser = torch.optim.Adam(probe.parameters(), lr=1e-3, weight_decay=1e-3)
+    optimiser = torch.optim.Adam(probe.parameters(), lr=RATE, weight_decay=1e-3)
     for _ in range(STEPS):
         chosen = torch.randint(len(features), (BATCH,), generator=dice)
         loss = binary_cross_entropy_with_logits(probe(features[chosen])[:, 0], domain[chosen])
@@ -85,7 +98,12 @@ def picture(sheet: Sheet, images: Tensor, classes: int, title: str) -> Array:
     np.add.at(counts, (labels[half:], read[half:]), 1)
     table.imshow(counts / counts.sum(1, keepdims=True).clip(min=1), cmap="Greys", vmin=0, vmax=1)
     accuracy = float((read[half:] == labels[half:]).mean())
-    table.set(title=f"target, {accuracy:.0%} right", xlabel="read as", ylabel="is", xticks=range(classes))
+    table.set(
+        title=f"{len(labels) - half} of the target, {accuracy:.0%} right",
+        xlabel="read as",
+        ylabel="is",
+        xticks=range(classes),
+    )
     shown = np.concatenate([images[:TILES].numpy(), images[half : half + TILES].numpy()]) * 2 - 1
     tiles.imshow(pictures.tiles(shown))
     tiles.set(title="source above, target below", xticks=[], yticks=[])

@@ -23,11 +23,10 @@ accuracy is evidence only where nothing is masked, so that with every one goes a
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import inf
 from typing import Any, Literal, NamedTuple
@@ -265,27 +264,15 @@ def subject(config: Config, play: Play[Any]) -> Subject:
     return Subject(play.game.players["model"], images_of(config.data, config.data_dir), config.attack)
 
 
-@contextlib.contextmanager
-def at_rest(model: nn.Module) -> Iterator[None]:
-    """While a model neither counts nor drops anything."""
-    before = model.training
-    model.eval()
-    try:
-        yield
-    finally:
-        model.train(before)
-
-
 def judge(config: Config, images: Domain, seed: int) -> Judge:
     """Accuracies, clean and attacked, and whether the latter are evidence."""
 
     def evaluation(play: Play[Any], /, *, watch: Watch = unwatched) -> Evaluation:
-        model = play.game.players["model"]
-        device = next(model.parameters()).device
+        device = next(play.game.parameters()).device
         few = slice(config.schedule.samples)
         x, y = images.test.x[few].to(device), images.test.y[few].to(device)
         dice = torch.Generator(device).manual_seed(seed)
-        with at_rest(model):
+        with play.at_rest("model") as model:
             moved = config.attack(model, x, y, dice, watch=watch)
             some = slice(alarm.IMAGES)
             other = convnet.twin(images).to(device)

@@ -59,7 +59,7 @@ def test_a_share_of_the_gap_is_between_ends_that_are_normalised_alike(scripts):
     done["train_on_target_normalised"] = swept(normalised, "train-on-target", 1.0, 1.0)
     figures = scripts.adaptation.figures_of(done, [0, 1])
     assert figures["dann_normalised_share_of_gap"]["per_seed"] == pytest.approx([0.75, 0.25])
-    weighed = Swept(dataclasses.replace(plain, method="mmd", weight=3.0), (0.6, 0.5))
+    weighed = Swept(dataclasses.replace(plain, method="mmd", weight=3.0, precision="fp32"), (0.6, 0.5))
     assert scripts.adaptation.figures_of({**done, "mmd": weighed}, [0, 1])["mmd_share_of_gap"]["mean"] == pytest.approx(
         0.25
     )

@@ -12,6 +12,8 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
 from sparring.adversarial import dann, domains
 from sparring.adversarial.dann import Adaptation, Config, Learner, Pair
+from sparring.adversarial.data import Labelled
+from sparring.adversarial.domains import Domain
 from sparring.adversarial.dynamics import DYNAMICS, Simultaneous
 from sparring.adversarial.game import Match
 from sparring.adversarial.play import Schedule
@@ -161,13 +163,39 @@ def test_addas_players_take_turns_unless_told_otherwise_and_all_others_move_at_o
     assert dann.protocol_of(play.game.config, play.precision, 100, 0)["dynamics"] == expected
 
 
-@pytest.mark.parametrize("method", ["dann", "cdan", "adda", "mmd", "source-only", "train-on-target"])
-def test_one_look_for_both_players_gives_the_losses_that_two_looks_give(method):
-    batch, game = pair_of(TINY), game_of(config(method=method, weight_rule="constant"))
-    together = dict(game.losses(batch))
-    assert list(together) == list(game.players)
-    for player, loss in together.items():
-        assert torch.equal(loss, game.loss(player, batch))
+def told_by_hand(game, batch, method):
+    """The losses as the head of the module has them, domain by domain."""
+    ours, theirs = (game.learner.extract(images) for images in (batch.source, batch.target))
+    chances = [game.learner.predict(some).softmax(1) for some in (ours, theirs)]
+    labels = [
+        -p[torch.arange(len(p)), y].log().mean()
+        for p, y in zip(chances, (batch.labels, batch.target_labels), strict=True)
+    ]
+    if method in ("source-only", "train-on-target"):
+        return {"learner": labels[method == "train-on-target"]}
+    if method == "mmd":
+        return {"learner": labels[0] + 0.7 * dann.kernel_distance(ours, theirs)}
+    if method == "coral":
+        return {"learner": labels[0] + 0.7 * dann.covariance_distance(ours, theirs)}
+    if method == "cdan":
+        ours, theirs = (
+            torch.einsum("bk,bf->bkf", p.detach(), f).flatten(1) for p, f in zip(chances, (ours, theirs), strict=True)
+        )
+    d = [game.players["critic"](some)[:, 0].sigmoid() for some in (ours, theirs)]
+    critic = -d[0].log().mean() - (1 - d[1]).log().mean()
+    exchanged = -(1 - d[0]).log().mean() - d[1].log().mean()
+    hidden = exchanged if method == "adda" else -critic
+    return {"learner": labels[0] + 0.7 * hidden, "critic": critic}
+
+
+@pytest.mark.parametrize("method", [one for one in dann.Method.__args__ if one != "transfer"])
+def test_the_losses_of_one_look_are_those_that_are_written_down(method):
+    batch, game = pair_of(TINY), game_of(config(method=method, weight=0.7, weight_rule="constant"))
+    found, expected = dict(game.losses(batch)), told_by_hand(game, batch, method)
+    assert list(found) == list(expected) == list(game.players)
+    for player, loss in expected.items():
+        torch.testing.assert_close(found[player], loss, rtol=1e-4, atol=1e-5)
+        assert torch.equal(game.loss(player, batch), found[player])
 
 
 # ---------------------------------------------------------------------------------------------- schedules
@@ -334,6 +362,28 @@ def test_batch_norm_is_frozen_with_the_layer_before_it():
         assert stayed == [number < 2] * len(names)
 
 
+def test_the_moments_of_layers_that_begin_anew_are_forgotten():
+    play, table, _, _ = transferred(copied=1, batch_norm="apart")
+    first, second = (part for part in play.game.learner.modules() if isinstance(part, nn.BatchNorm2d))
+    assert int(first.num_batches_tracked) == int(second.num_batches_tracked) == 4
+    play.match.begin(table.draw(play)[0][0])
+    assert (int(first.num_batches_tracked), int(second.num_batches_tracked)) == (4, 0)
+    assert torch.equal(second.running_var, torch.ones_like(second.running_var))
+    assert not torch.equal(first.running_var, torch.ones_like(first.running_var))
+
+
+@pytest.mark.parametrize("steps", [20, 30, 50])
+def test_the_rate_of_a_transfer_begins_anew_in_the_update_in_which_its_layers_do(steps):
+    settings = config(method="transfer", schedule=Schedule(steps=steps, rounds=10))
+    game, rate = game_of(settings), dann.rate_of(settings)
+    reborn = []
+    for update in range(settings.schedule.updates):
+        reborn += [update for _ in range(10) if game.begin(None)]
+    [turn] = reborn
+    assert rate(turn) == rate(0) == 1
+    assert all(rate(update) < rate(update - 1) for update in range(1, settings.schedule.updates) if update != turn)
+
+
 def test_the_average_that_is_judged_begins_anew_where_the_learner_does():
     play, table, _, _ = transferred(copied=0, average=0.9)
     play.update(table.draw(play))
@@ -488,6 +538,45 @@ def test_settings_that_learn_otherwise_are_never_told_alike():
     assert dann.protocol_of(TINY, "fp32", 100, 0) != dann.protocol_of(TINY, "bf16", 100, 0)
     told = dann.protocol_of(dataclasses.replace(mnist, photos="somewhere"), "fp32", 100, 0)
     assert "somewhere" not in str(told)
+
+
+class Known(nn.Module):
+    """A learner whose features are the images themselves."""
+
+    def __init__(self):
+        super().__init__()
+        self.on = nn.Parameter(torch.zeros(()))
+
+    def forward(self, images):
+        return images.flatten(1), images.flatten(1)[:, :10]
+
+
+def told_apart(things, sides, drawings, shift):
+    """A-distances of two domains whose rows show the same, so many things so often, one shifted; and Bayes's."""
+    rows = torch.randn(things, 1, 1, sides, generator=torch.Generator().manual_seed(0)).repeat(drawings, 1, 1, 1)
+    shifted, nobody = rows.clone(), torch.zeros(len(rows)).long()
+    shifted[..., 0] += shift
+    source, target = (Domain("some", Labelled(x, nobody), Labelled(x, nobody)) for x in (rows, shifted))
+    error = 0.5 * torch.special.erfc(torch.tensor(shift / 2 / 2**0.5)).item()
+    return dann.distances(Known(), source, target, seed=0), 2 * (1 - 2 * error)
+
+
+def test_probes_find_the_distance_of_domains_that_show_the_same():
+    (linear, deep), bayes = told_apart(things=8_000, sides=20, drawings=1, shift=1.5)
+    assert linear == pytest.approx(bayes, abs=0.1)
+    assert deep == pytest.approx(bayes, abs=0.1)
+
+
+def test_what_is_shown_in_both_domains_does_not_hide_a_small_shift():
+    """Asked where a thing is from whose likeness it learned in the other domain, a probe would be misled."""
+    found, bayes = told_apart(things=8_000, sides=300, drawings=1, shift=0.5)
+    assert 0.08 < min(found) <= max(found) < bayes
+
+
+def test_what_is_drawn_again_and_again_is_not_asked_about_by_heart():
+    """A probe that remembers 1,200 things would err less than anybody who must tell by the shift."""
+    found, bayes = told_apart(things=1_200, sides=100, drawings=7, shift=1.5)
+    assert 0.3 < min(found) <= max(found) < bayes + 0.05
 
 
 def test_an_evaluation_changes_nothing(judged):

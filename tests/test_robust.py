@@ -13,6 +13,7 @@ from torch.nn.functional import softplus
 
 from sparring.adversarial import alarm, convnet, data, robust
 from sparring.adversarial.attacks import Attack, Ball, reads
+from sparring.adversarial.domains import Domain
 from sparring.adversarial.dynamics import Alternating
 from sparring.adversarial.game import Match
 from sparring.adversarial.play import Schedule
@@ -365,6 +366,14 @@ def test_the_natural_twin_is_always_the_same_and_reads_well(monkeypatch):
     assert float((again(images.test.x).argmax(1) == images.test.y).double().mean()) > 0.85
 
 
+def test_no_domain_gets_anothers_twin(monkeypatch):
+    """Though what nobody holds is forgotten, and its place in memory taken by the next."""
+    monkeypatch.setattr(convnet, "taught", lambda model, images: model)
+    for classes in range(2, 30):
+        some = data.Labelled(torch.zeros(40, 1, 8, 8), torch.arange(40) % classes)
+        assert convnet.twin(Domain("some", some, some), 4)[-1].out_features == classes
+
+
 # ---------------------------------------------------------------------------------------------- slowly
 
 
@@ -377,13 +386,13 @@ def trained(preset, **changes):
     for _ in range(settings.schedule.updates):
         play.update(table.draw(play))
     domain = robust.images_of(settings.data, settings.data_dir)
-    return play.game.players["model"], domain, settings, judge(play)
+    return play, domain, settings, judge(play)
 
 
-def under_one_step(model, domain, settings):
+def under_one_step(play, domain, settings):
     """What one step leaves of the accuracy, and what the alarm says of that number."""
     attack, x, y = Attack("fgsm", settings.ball), domain.test.x[:200], domain.test.y[:200]
-    with robust.at_rest(model):
+    with play.at_rest("model") as model:
         moved = attack(model, x, y, dice())
         left = float((reads(model, moved) == y).double().mean())
         checks = alarm.sounded(model, x, y, moved, attack, dice(), convnet.twin(domain))
