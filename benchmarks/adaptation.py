@@ -35,10 +35,10 @@ from sparring.runners.sweepfolder import Sweep
 UNLABELLED = (*CRITICAL, "mmd", "coral")  # the methods whose share of the gap is told
 FLOOR, CEILING = "source-only", "train-on-target"
 CHOSEN = (
-    "λ = 0.5 of the paper's network is what usual code takes; 0.1 of the averaged ones, those of mmd and coral, and the "
-    "optimiser for USPS are by the A-distance, as it was measured then (of the same drawings in both domains), on a seed "
-    "that is not reported, λ on digits; batch norm, averaging and steps are published practice, but pilots of them, on "
-    "seeds that are not reported, told the target's accuracy as well, and were seen"
+    "λ = 0.5 of the paper's network is what usual code takes; 0.1 of the averaged ones, those of mmd and coral, and "
+    "the optimiser for USPS are by the A-distance, as it was measured then (of the same drawings in both domains), on "
+    "a seed that is not reported, λ on digits; batch norm, averaging and steps are published practice, but pilots of "
+    "them, on seeds that are not reported, told the target's accuracy as well, and were seen"
 )
 FIGURES = {"source_accuracy": "source_accuracy", "a_distance": "a_distance", "entropy": "target_entropy"}
 JMLR = "Ganin et al., JMLR 2016, table 2"
