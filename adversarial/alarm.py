@@ -6,6 +6,7 @@ What must hold of any sound model and any sound attack (Carlini et al., arXiv 19
     steady       two looks at the same images give the same logits
     alone        an image's logits do not depend on its neighbours in the batch
     logits       they are no probabilities, in which a cross-entropy saturates
+    learned      without an attack the model reads better than who always says the commonest class
     sloped       hardly any image has a slope of nothing, or one that is not finite
     nothing      ε = 0 changes nothing
     iterated     many steps do not find less than one
@@ -35,6 +36,7 @@ from torch import Tensor, nn
 
 from sparring.adversarial.attacks import Attack, Ball, check, logits_of, reads, rise, slope
 from sparring.adversarial.domains import Domain
+from sparring.agents.protocol import Watch, unwatched
 
 IMAGES = 200  # that the checks are made on
 STEPS = 40  # of the yardsticks that climb, as Madry's PGD-40
@@ -42,6 +44,7 @@ SLACK = 0.03  # accuracies of so few images that are this near are the same
 BLIND = 0.1  # share of images that may have no slope
 NOTHING_STANDS = 0.1
 QUERIES, CORNERS = 200, 20  # of the searches without gradients
+YARDSTICKS = 10  # attacks that the checks make
 PLACES = 8  # at which the landscape is looked at
 FALL = 0.5  # of the highest loss on the way, which the end may not fall below
 ROUNDING = 1e-3  # of the largest logit: a batch of another size adds in another order
@@ -71,6 +74,7 @@ class Measured(NamedTuple):
     probabilities: bool
     blind: float  # share of images
     clean: float
+    commonest: float  # share of the images that are of one class
     nothing: float  # ε = 0
     attack: float  # what is checked
     one_step: float
@@ -93,6 +97,7 @@ def sounded(
     attack: Attack,
     dice: torch.Generator,
     other: nn.Module,
+    watch: Watch = unwatched,
 ) -> list[Check]:
     """All checks of what an attack left of a model in evaluation mode.
 
@@ -104,11 +109,12 @@ def sounded(
         attack: its settings.
         dice: for the yardsticks.
         other: the model that transfer attacks are made on.
+        watch: told how many of the yardsticks are done.
 
     Raises:
         BadInputError: see `attacks.check`.
     """
-    return judged(measured(model, x, y, attacked, attack, dice, other))
+    return judged(measured(model, x, y, attacked, attack, dice, other, watch))
 
 
 def measured(
@@ -119,14 +125,20 @@ def measured(
     attack: Attack,
     dice: torch.Generator,
     other: nn.Module,
+    watch: Watch = unwatched,
 ) -> Measured:
     """What `judged` looks at."""
+    done = 0
 
     def right(images: Tensor) -> float:
         return float((reads(model, images) == y).double().mean())
 
     def left(one: Attack, maker: nn.Module = model) -> float:
-        return right(one(maker, x, y, dice))
+        nonlocal done
+        found = right(one(maker, x, y, dice))
+        done += 1
+        watch(done, YARDSTICKS)
+        return found
 
     check(model, x, y)
     ball = attack.ball
@@ -142,7 +154,8 @@ def measured(
         probabilities=bool((logits >= 0).all() and (logits.sum(1) - 1).abs().max() < 1e-3),
         blind=float((~steep.isfinite().all(1) | (steep == 0).all(1)).double().mean()),
         clean=right(x),
-        nothing=left(replace(attack, ball=none, restarts=1)),
+        commonest=float(y.bincount().max() / len(y)),
+        nothing=left(replace(attack, ball=none, steps=1, restarts=1)),
         attack=right(attacked),
         one_step=left(one_step),
         many=left(many),
@@ -171,6 +184,9 @@ def judged(m: Measured) -> list[Check]:
         Check("steady", m.looks_apart == 0, f"two looks at the same images differ by {m.looks_apart:.2g}"),
         Check("alone", m.alone_apart <= ROUNDING, f"alone and among others, logits differ by {m.alone_apart:.2%}"),
         Check("logits", not m.probabilities, f"the model gives {'probabilities' if m.probabilities else 'logits'}"),
+        Check(
+            "learned", m.clean > m.commonest + SLACK, f"clean are {m.clean:.1%}, the commonest class {m.commonest:.1%}"
+        ),
         Check("sloped", m.blind <= BLIND, f"{m.blind:.1%} of the images have no slope"),
         Check("nothing", m.nothing == m.clean, f"ε = 0 leaves {m.nothing:.1%}, clean are {m.clean:.1%}"),
         Check("iterated", m.many <= m.one_step + SLACK, f"many steps leave {m.many:.1%}, one leaves {m.one_step:.1%}"),

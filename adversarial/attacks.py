@@ -37,7 +37,6 @@ from sparring.envs.errors import BadInputError, check_ranges
 
 Norm = Literal["linf", "l2"]
 Name = Literal["noise", "fgsm", "fgsm-rs", "r+fgsm", "climb", "pgd", "random", "square"]
-STEPPED = ("fgsm-rs", "climb", "pgd")  # the attacks whose steps have a length of their own
 SMALL = 1e-12
 FINEST = 0.01  # of ε: steps that are not told are no smaller
 AT_A_TIME = 500  # images: bounds the memory of attacking many
@@ -76,9 +75,11 @@ class Ball:
         return delta * share
 
     def direction(self, gradient: Tensor) -> Tensor:
-        """The steepest way of length 1 in the ball's norm."""
-        steepest: Tensor = gradient.sign() if self.norm == "linf" else gradient / norms_of(gradient).clamp(min=SMALL)
-        return steepest
+        """The steepest way of length 1 in the ball's norm; nowhere, where a gradient is not finite or nothing."""
+        if self.norm == "linf":
+            return gradient.sign()  # which is 0 for what is no number
+        norms = norms_of(gradient)
+        return torch.where(norms.isfinite(), gradient / norms.clamp(min=SMALL), 0)
 
     def anywhere(self, x: Tensor, dice: torch.Generator) -> Tensor:
         """A random δ, uniform in the ball and then cut to the image."""
@@ -102,20 +103,23 @@ def norms_of(some: Tensor) -> Tensor:
     return norms.view(-1, *[1] * (some.dim() - 1))
 
 
-def check(model: nn.Module, x: Tensor, y: Tensor) -> None:
+def check(model: nn.Module, x: Tensor, y: Tensor, target: Tensor | None = None) -> None:
     """Refuse what cannot be attacked soundly.
 
     Raises:
-        BadInputError: the model or a part of it is in training mode, there are no images, or x are none in [0, 1] with
-            labels [B].
+        BadInputError: the model or a part of it is in training mode, there are no images, x are none in [0, 1], or
+            labels, or targets, are not classes [B] of the model.
     """
     training = [name or "the model" for name, part in model.named_modules() if part.training]
     if training:
         raise BadInputError(
             f"{training[0]} is in training mode, where it answers otherwise than when it is used; call .eval()"
         )
-    if len(x) != len(y):
-        raise BadInputError(f"there are {len(x)} images and {len(y)} labels; each image has one")
+    if x.dim() != 4 or not x.is_floating_point():
+        raise BadInputError(f"images are {x.dtype} {list(x.shape)}; attacks take floating point [B, C, H, W]")
+    for name, classes in {"labels": y, **({} if target is None else {"targets": target})}.items():
+        if len(x) != len(classes):
+            raise BadInputError(f"there are {len(x)} images and {len(classes)} {name}; each image has one")
     if not len(x):
         raise BadInputError("there are 0 images; give an attack at least one")
     odd = int((~torch.isfinite(x)).sum())
@@ -127,6 +131,13 @@ def check(model: nn.Module, x: Tensor, y: Tensor) -> None:
             f"pixels lie between {low:g} and {high:g}; attacks take images in [0, 1]: scale them, and let the model "
             "normalise"
         )
+    known = logits_of(model, x[:1]).shape[1]
+    for name, classes in {"labels": y, **({} if target is None else {"targets": target})}.items():
+        if int(classes.min()) < 0 or int(classes.max()) >= known:
+            raise BadInputError(
+                f"{name} lie between {int(classes.min())} and {int(classes.max())}, and the model knows {known} "
+                f"classes, 0 to {known - 1}"
+            )
 
 
 # ---------------------------------------------------------------------------------------------- what an attack raises
@@ -225,7 +236,7 @@ class Attack:
         Raises:
             BadInputError: see `check`.
         """
-        check(model, x, y)
+        check(model, x, y, target)
         made: list[Tensor] = []
         for first in range(0, len(x), AT_A_TIME):
             some = slice(first, first + AT_A_TIME)
@@ -241,6 +252,16 @@ class Attack:
         return (self.step or usual.get(self.name, 1.0)) * self.ball.epsilon
 
 
+USES: dict[str, tuple[str, ...]] = {  # of an attack's settings, beside its ball
+    "noise": (),
+    "fgsm": (),
+    "fgsm-rs": ("step",),
+    "r+fgsm": (),
+    "climb": ("steps", "step", "restarts"),
+    "pgd": ("steps", "step", "restarts"),
+    "random": ("steps",),
+    "square": ("steps",),
+}
 Way = Callable[[Attack, nn.Module, Tensor, Tensor, torch.Generator, Tensor | None], Tensor]
 
 

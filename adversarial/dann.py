@@ -137,6 +137,14 @@ class Config:
         return self.dynamics
 
     @property
+    def unused(self) -> dict[str, str]:
+        """Options without any effect here, and why."""
+        why, alone = f"method is {self.method}", self.method in ALONE
+        idle = {"weight": not alone, "weight_rule": not alone, "critic_norm": self.method in CRITICAL}
+        idle |= dict.fromkeys(("copied", "frozen"), self.method == "transfer")
+        return {name: why for name, works in idle.items() if not works}
+
+    @property
     def half(self) -> int:
         """Rounds of a transfer's first half."""
         return self.schedule.steps // 2
@@ -414,6 +422,7 @@ def experiment(config: Config, *, seed: int, device: str) -> Experiment:
         rates=dict.fromkeys(game.players, rate_of(config)) if config.rate_rule == "inverse" else None,
         averages={"learner": config.average} if config.average else None,
         precision=networks.settled(config.precision, device, images=config.method not in ("mmd", "coral")),
+        known=data.Theirs(*source[1:], *target[1:]) if config.photos else None,
     )
     deal = dealer(config, source, target)
     table = Table(deal, rounds=config.schedule.rounds, batches=moves.batches, device=device)

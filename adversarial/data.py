@@ -16,13 +16,14 @@ from __future__ import annotations
 import functools
 import gzip
 import hashlib
+import itertools
 import os
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -55,6 +56,31 @@ class Labelled(NamedTuple):
 
     x: Tensor  # [N, *shape] float32
     y: Tensor  # [N] int64; zeros where there are no classes
+
+
+class Theirs:
+    """Images that lie in a user's own folder, which a checkpoint must find again as they were."""
+
+    def __init__(self, *parts: Labelled) -> None:
+        self.crc = 0
+        for tensor in itertools.chain(*parts):
+            self.crc = zlib.crc32(tensor.numpy().tobytes(), self.crc)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What tells others from these."""
+        return {"crc": self.crc}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Make sure that they are what was learned from.
+
+        Raises:
+            BadInputError: they are not.
+        """
+        if state["crc"] != self.crc:
+            raise BadInputError(
+                f"the checkpoint learned from images with the checksum {state['crc']:08x}, and those that are there "
+                f"have {self.crc:08x}: they were changed since; bring the old ones back, or begin a new run"
+            )
 
 
 class Data(Protocol):

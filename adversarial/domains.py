@@ -171,7 +171,7 @@ def colour_digits() -> Domain:
 
     white, black = list[Array](), list[Array]()
     for photo in load_sample_images().images:
-        for fields, more in zip((white, black), chequered(np.asarray(photo, np.float32) / 255), strict=True):
+        for fields, more in zip((white, black), chequered(photo), strict=True):
             fields += more
     train, test = large_digits()
     return Domain("colour-digits", over(train, white, seed=0), over(test, black, seed=1))
@@ -186,9 +186,9 @@ def chequered(photo: Array) -> tuple[list[Array], list[Array]]:
 
 
 def over(images: Labelled, photos: Sequence[Array], seed: int) -> Labelled:
-    """|photo − digit| with a random crop behind every image; photos [H, W, 3] float32 in [0, 1]."""
+    """|photo − digit| with a random crop behind every image; photos [H, W, 3] uint8."""
     crops = torch.from_numpy(cropped(photos, len(images.x), images.x.shape[-1], seed)).permute(0, 3, 1, 2)
-    return Labelled((crops - images.x).abs().contiguous(), images.y)
+    return Labelled((crops.float() / 255 - images.x).abs().contiguous(), images.y)
 
 
 def cropped(photos: Sequence[Array], count: int, side: int, seed: int) -> Array:
@@ -197,9 +197,7 @@ def cropped(photos: Sequence[Array], count: int, side: int, seed: int) -> Array:
     chosen = dice.integers(len(photos), size=count)
     top = dice.integers(np.array([photo.shape[0] - side + 1 for photo in photos])[chosen])
     left = dice.integers(np.array([photo.shape[1] - side + 1 for photo in photos])[chosen])
-    return np.stack([photos[k][y : y + side, x : x + side] for k, y, x in zip(chosen, top, left, strict=True)]).astype(
-        np.float32
-    )
+    return np.stack([photos[k][y : y + side, x : x + side] for k, y, x in zip(chosen, top, left, strict=True)])
 
 
 # ---------------------------------------------------------------------------------------------- from a folder
@@ -242,12 +240,12 @@ def patches(home: Path, name: str) -> Array:
 
 
 def photos_in(home: Path, side: int) -> list[Array]:
-    """All photos of a folder, in the order of their names [H, W, 3] in [0, 1].
+    """All photos in a folder and those below it, in the order of their paths [H, W, 3] uint8.
 
     Raises:
         BadInputError: there are fewer than two, or one is smaller than a crop.
     """
-    paths = sorted(path for path in home.glob("*") if path.suffix.lower() in PHOTO_ENDINGS)
+    paths = sorted(path for path in home.rglob("*") if path.suffix.lower() in PHOTO_ENDINGS)
     if len(paths) < 2:
         raise BadInputError(f"{home} holds {len(paths)} photos ({', '.join(PHOTO_ENDINGS)}); two or more are needed")
     found = []
@@ -257,7 +255,7 @@ def photos_in(home: Path, side: int) -> list[Array]:
             raise BadInputError(
                 f"{path} has {photo.shape[0]}×{photo.shape[1]} pixels; at least {side}×{side} are needed"
             )
-        found.append((photo / 255).astype(np.float32))
+        found.append(photo)
     return found
 
 

@@ -269,6 +269,9 @@ def experiment(config: Config, *, seed: int, device: str) -> Experiment:
         BadInputError: they are not, or the dynamics cannot move this game.
     """
     known = data.load(config.data, config.data_dir)
+    theirs = (
+        data.Theirs(known.train, known.held_out) if isinstance(known, data.Images) and config.data == "idx" else None
+    )
     game = GAN(config, players_of(config, known, int(np.random.SeedSequence(seed).generate_state(1)[0]))).to(device)
     moves = dynamics.named(config.dynamics)
     rates = {"discriminator": config.discriminator_rate, "generator": config.generator_rate}
@@ -283,6 +286,7 @@ def experiment(config: Config, *, seed: int, device: str) -> Experiment:
         },
         rates=dict.fromkeys(rates, falling(config.schedule.updates)) if config.anneal else None,
         averages={"generator": config.average} if config.average else None,
+        known=theirs,
     )
     deal = dealer(config, known)
 

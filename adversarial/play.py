@@ -72,6 +72,7 @@ class Play(Generic[Batch]):
         rates: Mapping[str, Callable[[int], float]] | None = None,
         averages: Mapping[str, float] | None = None,
         precision: Precision = "fp32",
+        known: Stateful | None = None,
     ) -> None:
         """Set the players at their board.
 
@@ -83,6 +84,7 @@ class Play(Generic[Batch]):
             averages: by player, the decay of a moving average of its weights, and of the moments that its batch norm
                 keeps, round by round; see `moving_average`.
             precision: of the arithmetic of rounds; judges look in fp32.
+            known: what a checkpoint must find again, beside all that is learned.
 
         Raises:
             BadInputError: the dynamics cannot move this game.
@@ -90,6 +92,7 @@ class Play(Generic[Batch]):
         self.game = game
         self.dynamics = dynamics
         self.precision = precision
+        self.known = known
         self.match = Match(game, optimisers)
         dynamics.check(self.match)
         self.schedules = {
@@ -127,8 +130,9 @@ class Play(Generic[Batch]):
         return torch.autocast(device, torch.bfloat16, enabled=self.precision == "bf16", cache_enabled=False)
 
     def parts(self) -> Mapping[str, Stateful]:
-        """What must survive a crash."""
+        """What must survive a crash; first what tells whether the rest can."""
         return {
+            **({} if self.known is None else {"known": self.known}),
             "game": self.game,
             "match": self.match,
             "dynamics": self.dynamics,

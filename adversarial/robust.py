@@ -45,7 +45,7 @@ from sparring.adversarial.game import Game, Point
 from sparring.adversarial.play import Play, Schedule, Table
 from sparring.adversarial.sheets import Sheet
 from sparring.agents import networks, statistics
-from sparring.agents.protocol import Evaluation, Experiment, Judge, Preset, Published, Watch, unwatched
+from sparring.agents.protocol import Evaluation, Experiment, Judge, Preset, Published, Watch, part_of, unwatched
 from sparring.envs.errors import check_ranges
 from sparring.envs.worlds import Array
 
@@ -117,6 +117,14 @@ class Config:
         """α."""
         usual = {"fgsm": 1.0, "fgsm-rs": 1.25}.get(self.method, 2.5 / self.climbs)
         return (self.stride or usual) * self.epsilon
+
+    @property
+    def unused(self) -> dict[str, str]:
+        """Options without any effect here, and why."""
+        why = f"method is {self.method}"
+        many, trades = self.method in ("pgd", "trades"), self.method == "trades"
+        idle = {"climbs": many, "stride": self.climbers, "beta": trades, "ramp": self.method != "natural"}
+        return {name: why for name, works in idle.items() if not works}
 
     @property
     def attack(self) -> Attack:
@@ -229,7 +237,7 @@ def dealer(config: Config, images: Labelled) -> Callable[[torch.Generator, int],
 def there_and_back(updates: int) -> Callable[[int], float]:
     """A rate that rises for two fifths of the updates and falls to 0 over the rest."""
     peak = 0.4 * updates
-    return lambda begun: (begun + 1) / peak if begun < peak else max(0.0, (updates - begun) / (updates - peak))
+    return lambda begun: min(1.0, (begun + 1) / peak if begun < peak else (updates - begun) / (updates - peak))
 
 
 def experiment(config: Config, *, seed: int, device: str) -> Experiment:
@@ -252,7 +260,8 @@ def experiment(config: Config, *, seed: int, device: str) -> Experiment:
     rates = {"model": there_and_back(config.schedule.updates)} if config.cyclic else {}
     table = Table(dealer(config, images.train), rounds=config.schedule.rounds, batches=1, device=device)
     precision = networks.settled(config.precision, device, images=config.method != "trades")
-    play = Play(game, moves, optimisers, rates=rates, precision=precision)
+    known = data.Theirs(images.train, images.test) if config.data == "idx" else None
+    play = Play(game, moves, optimisers, rates=rates, precision=precision, known=known)
     return Experiment(play, table, judge(config, images, seed))
 
 
@@ -273,28 +282,42 @@ def judge(config: Config, images: Domain, seed: int) -> Judge:
         x, y = images.test.x[few].to(device), images.test.y[few].to(device)
         dice = torch.Generator(device).manual_seed(seed)
         with play.at_rest("model") as model:
-            moved = config.attack(model, x, y, dice, watch=watch)
+            moved = config.attack(model, x, y, dice, watch=part_of(watch, 0, 2))
             some = slice(alarm.IMAGES)
             other = convnet.twin(images).to(device)
-            checks = alarm.sounded(model, x[some], y[some], moved[some], config.attack, dice, other)
+            checks = alarm.sounded(
+                model, x[some], y[some], moved[some], config.attack, dice, other, part_of(watch, 1, 2)
+            )
             found = {**accuracies(model, x, moved, y), "alarms": float(sum(not check.passed for check in checks))}
             sheet = sheet_of(config, play, images, found)
-        protocol = {
-            "name": config.data,
-            "method": config.method,
-            "steps": config.schedule.steps,
-            "precision": play.precision,
-            "samples": len(x),
-            "seeds": [seed, seed],
-            "ball": f"{config.norm} {config.epsilon:g}",
-            **({"ramp": config.ramp} if config.ramp else {}),
-            "attack": f"PGD-{config.attack_steps}×{config.restarts}",
-            "checkpoint": "last",
-            "robust accuracy": alarm.evidence(checks),
-        }
-        return Evaluation(found, protocol, [], [sheet])
+        told = protocol_of(config, play.precision, len(x), seed)
+        return Evaluation(found, {**told, "robust accuracy": alarm.evidence(checks)}, [], [sheet])
 
     return evaluation
+
+
+def protocol_of(config: Config, precision: networks.Precision, samples: int, seed: int) -> dict[str, Any]:
+    """All that two numbers must have in common to be compared; `precision` as it was settled."""
+    climbs = (
+        {"climb": f"{config.turns} × {config.alpha / config.epsilon:g} ε"} if config.climbers and config.epsilon else {}
+    )
+    return {
+        "name": config.data,
+        "method": config.method,
+        **climbs,
+        **({"β": config.beta} if config.method == "trades" else {}),
+        **({"ramp": config.ramp} if config.ramp and config.method != "natural" else {}),
+        "width": config.width,
+        "optimiser": f"adam {config.learning_rate:g} {'cyclic' if config.cyclic else 'constant'}",
+        "steps": config.schedule.steps,
+        "batch": config.batch,
+        "precision": precision,
+        "samples": samples,
+        "seeds": [seed, seed],
+        "ball": f"{config.norm} {config.epsilon:g}",
+        "attack": f"PGD-{config.attack_steps}×{config.restarts}",
+        "checkpoint": "last",
+    }
 
 
 def accuracies(model: nn.Module, x: Tensor, moved: Tensor, y: Tensor) -> dict[str, float]:

@@ -90,6 +90,11 @@ def unwatched(done: int, whole: int) -> None:
     """The Watch that looks away."""
 
 
+def part_of(watch: Watch, before: int, parts: int) -> Watch:
+    """Tells `watch` of one of so many parts that take as long as each other, so many of which came `before`."""
+    return lambda done, whole: watch(before * whole + done, parts * whole)
+
+
 class Judge(Protocol):
     """Judges an algorithm without changing it."""
 

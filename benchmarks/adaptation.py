@@ -3,8 +3,8 @@
 Every method is a sweep in FOLDER/METHOD of `sparring sweep dann`; what is complete is left alone, so a stopped
 benchmark goes on. A seed's figure is its run's own final evaluation: accuracy on all held-out target images, last
 checkpoint. `_share_of_gap` is (method − source only) / (train on target − source only), seed by seed, of runs that
-differ from the method's in nothing else (but mmd and coral are computed in fp32). `_a_distance` is what fresh probes see
-in frozen features, `_source_accuracy` and `_entropy` are known without labels, too.
+differ from the method's in nothing else (mmd and coral are computed in fp32, though). `_a_distance` is what fresh
+probes see in frozen features, `_source_accuracy` and `_entropy` are known without labels, too.
 
 No label of the target is learned from, except in `train_on_target`, fine-tuning and transfer (there in the second half
 of the rounds). How settings were chosen: CHOSEN.

@@ -41,13 +41,13 @@ PUBLISHED = {
 def autoattack(model: nn.Module, epsilon: float, briefly: bool) -> AutoAttack:
     """Its standard version; briefly, its first attack."""
     brief = {"version": "custom", "attacks": ["apgd-ce"]} if briefly else {}
-    return AutoAttack(model, eps=epsilon, seed=0, **brief)
+    return AutoAttack(model, eps=epsilon, seed=0, device=next(model.parameters()).device, **brief)
 
 
 def left(run: RunFolder, method: str, samples: int, briefly: bool) -> dict[str, float]:
     """What is left of a run's accuracy by either, or was found to be."""
-    subject, update, _ = restored(run)
-    model = subject.model.eval()
+    subject, update, job = restored(run)
+    model = subject.model.to(job.device).eval()
     [options] = asked(method, run.path, samples, briefly)
     attack = siege.attack_of(options, subject.attack)
     right = {"clean": 0, "pgd": 0, "autoattack": 0}
@@ -55,9 +55,9 @@ def left(run: RunFolder, method: str, samples: int, briefly: bool) -> dict[str, 
         part = slice(first, min(first + PART, samples))
         path = run.path / siege.FOLDER / f"{update:08d}-autoattack-{part.start}-{part.stop}.json"
         if not path.exists():
-            x, y = subject.domain.test.x[part], subject.domain.test.y[part]
+            x, y = (some[part].to(job.device) for some in subject.domain.test)
             theirs, _ = autoattack(model, attack.ball.epsilon, briefly).run_standard_evaluation(x, y, batch_size=PART)
-            ours = attack(model, x, y, torch.Generator().manual_seed(first))
+            ours = attack(model, x, y, torch.Generator(job.device).manual_seed(first))
             made = {"clean": x, "pgd": ours, "autoattack": theirs}
             found = {name: int((reads(model, images) == y).sum()) for name, images in made.items()}
             path.parent.mkdir(exist_ok=True)

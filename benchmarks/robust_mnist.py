@@ -31,7 +31,7 @@ from rich.console import Console
 from sparring.adversarial.alarm import Subject
 from sparring.runners import siege
 from sparring.runners.folder import RunFolder
-from sparring.runners.job import Job, cores
+from sparring.runners.job import Job, at_home, cores
 from sparring.runners.options import Attack as Options
 
 METHODS = {
@@ -69,7 +69,7 @@ def title(options: Options) -> str:
 
 def restored(run: RunFolder) -> tuple[Subject, int, Job]:
     """The classifier of a run, the update that its newest checkpoint was saved after, and what was run."""
-    job = Job.of(run)
+    job = at_home(Job.of(run), "auto")
     experiment = job.build()
     torch.set_num_threads(cores())  # many images at a time are worth sharing, which the batches of training may not be
     update = run.restore(experiment.algorithm.parts())

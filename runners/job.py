@@ -49,6 +49,7 @@ class Job:
     def build(self) -> Experiment:
         """The experiment, ready to be trained or restored."""
         torch.set_num_threads(self.threads)
+        torch.backends.cudnn.allow_tf32 = False  # fp32 is fp32: what was computed here is proved elsewhere
         try:
             return catalog.load(self.algorithm).experiment(self.config, seed=self.seed, device=self.device)  # type: ignore[no-any-return]
         except networks.SpaceError as error:

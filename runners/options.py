@@ -192,13 +192,13 @@ class Attack:
     attack: Literal["fgsm", "fgsm-rs", "r+fgsm", "climb", "pgd", "random", "square"] = "pgd"
     """pgd is fgsm, then climb; random and square ask for no gradient"""
     steps: int | None = None
-    """of climb and pgd, and tries of random and square; default: as the run's own evaluations"""
+    """of climb and pgd, default: as the run's own evaluations; or tries of random and square, default: 1,000"""
     restarts: int | None = None
-    """beginnings of climb and pgd, each from a random point; default: likewise"""
+    """beginnings of climb and pgd, each from a random point; default: as the run's own evaluations"""
     epsilon: float | None = None
-    """radius of the ball, in units of the pixels' range; default: likewise"""
+    """radius of the ball, in units of the pixels' range; default: as the run's own evaluations, 0.1 for dann"""
     norm: Literal["linf", "l2"] | None = None
-    """of the ball: the largest change of a pixel, or the Euclidean length; default: likewise"""
+    """of the ball: the largest change of a pixel, or the Euclidean length; default: as the run's own evaluations"""
     step: float = 0.0
     """length of a step of fgsm-rs, climb and pgd, in units of epsilon; 0: the usual one"""
     targeted: bool = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,19 +27,18 @@ OVER_GAMES = "95 %: a seed's over its games, those below over seeds (stratified 
 def results(judgements: Mapping[int, Mapping[str, Any]]) -> dict[str, Any]:
     """What sweep.json holds of the seeds' evaluations: each seed's numbers, the aggregates over seeds, the protocol.
 
-    Of fewer than two seeds there are no aggregates; of the protocol, what all have in common.
+    Of fewer than two seeds there are no aggregates; of the protocol, what all have in common, and see `in_common`.
     """
     numbers = {
         str(seed): {name: value for name, value in judgement.items() if isinstance(value, int | float)}
         for seed, judgement in judgements.items()
     }
     metrics = [name for name in named(next(iter(numbers.values()))) if name != "update" and len(numbers) > 1]
-    first, *others = (without_seeds(judgement["protocol"]) for judgement in judgements.values())
     return {
         "n": len(numbers),
         "aggregates": {name: aggregated([told[name] for told in numbers.values()]) for name in metrics},
         "seeds": numbers,
-        "protocol": {name: value for name, value in first.items() if all(other.get(name) == value for other in others)},
+        "protocol": in_common([without_seeds(judgement["protocol"]) for judgement in judgements.values()]),
         "intervals": OVER_GAMES
         if any(interval(told, name) for told in numbers.values() for name in told)
         else OVER_SEEDS,
@@ -48,6 +48,19 @@ def results(judgements: Mapping[int, Mapping[str, Any]]) -> dict[str, Any]:
 def without_seeds(protocol: Mapping[str, Any]) -> dict[str, Any]:
     """A protocol but for what every run has of its own."""
     return {name: value for name, value in protocol.items() if name != "seeds"}
+
+
+def in_common(protocols: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What protocols share; where texts differ, such as verdicts, how many say which."""
+    told: dict[str, Any] = {}
+    for name, value in protocols[0].items():
+        values = [protocol.get(name) for protocol in protocols]
+        if all(other == value for other in values):
+            told[name] = value
+        elif all(isinstance(text, str) for text in values):
+            counts = Counter(values).most_common()
+            told[name] = "; ".join(f"{text} ({count} of {len(values)} seeds)" for text, count in counts)
+    return told
 
 
 def aggregated(values: Sequence[float]) -> dict[str, dict[str, float]]:

@@ -22,7 +22,7 @@ from sparring.adversarial.alarm import Check, Subject
 from sparring.adversarial.attacks import Attack, Ball
 from sparring.adversarial.data import drawn
 from sparring.agents import statistics
-from sparring.agents.protocol import Watch, unwatched
+from sparring.agents.protocol import Watch, part_of, unwatched
 from sparring.envs.errors import BadInputError
 from sparring.envs.files import write_aside
 from sparring.runners import catalog
@@ -31,6 +31,7 @@ from sparring.runners.options import Attack as Options
 FOLDER = "attacks"  # in a run's
 LEARNED = 2_000  # images that the universal change is made on
 UNIVERSAL_STEPS, UNIVERSAL_BATCH = 100, 128
+SEARCHES, TRIES = ("random", "square"), 1_000  # attacks that ask for no slope, and so for more tries
 
 
 class Stood(NamedTuple):
@@ -69,21 +70,21 @@ def attack_of(options: Options, usual: Attack) -> Attack:
     """The attack that was asked for; what is not said is as the run's own evaluations have it.
 
     Raises:
-        BadInputError: the ball is larger than the pixels' range, a number of steps is none, or a step is told to an
-            attack that has none of its own.
+        BadInputError: the ball is larger than the pixels' range, a number of steps is none, or the attack is told what
+            it has no use for.
     """
-    own = usual.ball
-    if options.step and options.attack not in attacks.STEPPED:
-        raise BadInputError(
-            f"--step {options.step:g} is for {', '.join(attacks.STEPPED)}; {options.attack} takes none: leave it"
-        )
+    own, given = usual.ball, {"steps": options.steps, "restarts": options.restarts, "step": options.step or None}
+    changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    for name in changes.keys() - attacks.USES[options.attack]:
+        fit = [attack for attack, used in attacks.USES.items() if name in used]
+        raise BadInputError(f"--{name} {changes[name]:g} is for {', '.join(fit)}; {options.attack} has none: leave it")
+    if options.attack in SEARCHES:
+        changes = {"steps": TRIES, **changes}
     if options.norm not in (None, own.norm) and options.epsilon is None:
         raise BadInputError(f"--norm {options.norm} needs --epsilon: the run has {own.epsilon:g} in {own.norm}")
     epsilon = own.epsilon if options.epsilon is None else options.epsilon
     ball = Ball(epsilon, options.norm or own.norm)
-    given = {"steps": options.steps, "restarts": options.restarts}
-    changes = {name: value for name, value in given.items() if value is not None}
-    return dataclasses.replace(usual, name=options.attack, ball=ball, step=options.step, **changes)
+    return dataclasses.replace(usual, name=options.attack, ball=ball, **changes)
 
 
 def besieged(subject: Subject, options: Options, device: str, watch: Watch = unwatched) -> Siege:
@@ -93,7 +94,7 @@ def besieged(subject: Subject, options: Options, device: str, watch: Watch = unw
         subject: the classifier, which is left in evaluation mode, and its images.
         options: what was asked for.
         device: to compute on.
-        watch: told how far it is, in images.
+        watch: told how far it is.
 
     Raises:
         BadInputError: as `attack_of` and `attacks.check`.
@@ -106,22 +107,21 @@ def besieged(subject: Subject, options: Options, device: str, watch: Watch = unw
     target = attacks.logits_of(model, x).argmin(1) if options.targeted else None
     noise, one = (dataclasses.replace(attack, name=name) for name in ("noise", "fgsm"))
 
-    def after(parts: int) -> Watch:
-        return lambda done, _: watch(parts * len(x) + done, 5 * len(x))
-
     made = {
         "clean": x,
-        "noise": noise(model, x, y, dice, watch=after(0)),
+        "noise": noise(model, x, y, dice, watch=part_of(watch, 0, 5)),
         "universal": (x + universal(subject, model, attack, device, dice)).clamp(0, 1),
-        "transfer": attack(other, x, y, dice, target, after(1)),
-        "fgsm": one(model, x, y, dice, target, after(2)),
-        title(attack): attack(model, x, y, dice, target, after(3)),
+        "transfer": attack(other, x, y, dice, target, part_of(watch, 1, 5)),
+        "fgsm": one(model, x, y, dice, target, part_of(watch, 2, 5)),
+        title(attack): attack(model, x, y, dice, target, part_of(watch, 3, 5)),
     }
     aimed = ("transfer", "fgsm", title(attack))
     stood = {
         name: judged(attacks.reads(model, moved), y, target if name in aimed else None) for name, moved in made.items()
     }
-    checks = alarm.sounded(model, x[some], y[some], made[title(attack)][some], attack, dice, other)
+    checks = alarm.sounded(
+        model, x[some], y[some], made[title(attack)][some], attack, dice, other, part_of(watch, 4, 5)
+    )
     return Siege(attack, options.targeted, stood, checks)
 
 
@@ -149,7 +149,7 @@ def record_of(siege: Siege, options: Options, update: int) -> dict[str, Any]:
     """What the file holds."""
     return {
         "update": update,
-        "attack": dataclasses.asdict(siege.attack),
+        "attack": settings_of(siege.attack),
         "targeted": siege.targeted,
         "samples": options.samples,
         "seed": options.seed,
@@ -157,6 +157,12 @@ def record_of(siege: Siege, options: Options, update: int) -> dict[str, Any]:
         "verdict": alarm.evidence(siege.checks),
         "checks": [check._asdict() for check in siege.checks],
     }
+
+
+def settings_of(attack: Attack) -> dict[str, Any]:
+    """What an attack has a use for."""
+    told = dataclasses.asdict(attack)
+    return {name: told[name] for name in ("name", "ball", *attacks.USES[attack.name])}
 
 
 def path_of(attack: Attack, options: Options, update: int, run: Path) -> Path:

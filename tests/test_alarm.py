@@ -17,6 +17,7 @@ HONEST = Measured(
     probabilities=False,
     blind=0.0,
     clean=0.99,
+    commonest=0.5,
     nothing=0.99,
     attack=0.60,
     one_step=0.70,
@@ -44,7 +45,7 @@ def sounded(model, x, y, attack, other):
 
 def test_an_honest_model_is_evidence():
     assert [check.name for check in alarm.judged(HONEST) if not check.passed] == []
-    assert alarm.evidence(alarm.judged(HONEST)) == "evidence: 14 checks passed"
+    assert alarm.evidence(alarm.judged(HONEST)) == "evidence: 15 checks passed"
 
 
 def test_all_checks_are_told_in_the_head_of_the_module():
@@ -58,6 +59,7 @@ def test_all_checks_are_told_in_the_head_of_the_module():
         ({"looks_apart": 1e-9}, {"steady"}),
         ({"alone_apart": 0.01}, {"alone"}),
         ({"probabilities": True}, {"logits"}),
+        ({"commonest": 0.97}, {"learned"}),
         ({"blind": 0.2}, {"sloped"}),
         ({"nothing": 0.98}, {"nothing"}),
         ({"one_step": 0.5}, {"iterated"}),
@@ -215,6 +217,16 @@ def test_an_attack_of_few_steps_is_no_yardstick_for_itself():
     assert "converged" in {check.name for check in checks if not check.passed}
 
 
+def test_a_model_that_says_the_same_whatever_it_sees_is_no_evidence():
+    """It stands every attack on the class that it says."""
+
+    class Constant(Stripes):
+        def told(self, x):
+            return super().told(x) * 1e-3 + 1
+
+    assert {"learned", "everything"} <= fired(Constant())
+
+
 def test_what_is_checked_is_what_the_attack_made():
     """Whatever its settings would make another time."""
     x = torch.rand(200, 1, SIDE, SIDE, generator=dice())
@@ -237,7 +249,7 @@ def test_yardsticks_climb_as_far_whatever_the_attack_takes():
             return super().forward(x)
 
     counts = []
-    for attack in (Attack("noise", Ball(0.05)), Attack("noise", Ball(0.05), steps=10**6, step=7.0)):
+    for attack in (Attack("square", Ball(0.05), steps=1), Attack("square", Ball(0.05), steps=10**6, step=7.0)):
         slopes.clear()
         x, y = bright_and_dark(10)
         alarm.sounded(Counting().eval(), x, y, x, attack, dice(), Stripes().eval())

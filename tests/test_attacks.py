@@ -107,6 +107,21 @@ def test_rs_and_r_fgsm_are_what_their_papers_say():
     torch.testing.assert_close(Attack("r+fgsm", ball)(model, x, y, dice(7)), x + expected)
 
 
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+@pytest.mark.parametrize("name", WAYS)
+def test_a_slope_that_is_not_finite_makes_no_image_that_is_none(name, norm):
+    class Broken(nn.Module):
+        def forward(self, x):
+            told = x.flatten(1).sum(1) + (x.flatten(1)[:, 0] * 0).sqrt() * 0  # NaN backwards
+            return torch.stack([told, -told], 1)
+
+    x, _ = images(20)
+    y = torch.arange(20) % 2
+    moved = Attack(name, Ball(0.1, norm), steps=3)(Broken().eval(), x, y, dice())
+    assert bool(moved.isfinite().all())
+    assert 0 <= float(moved.min()) <= float(moved.max()) <= 1
+
+
 def test_the_steps_are_as_long_as_is_said():
     assert Attack("pgd", Ball(0.3), steps=40).alpha == pytest.approx(0.3 * 2.5 / 40)
     assert Attack("pgd", Ball(0.3), steps=1000).alpha == pytest.approx(0.3 * 0.01)  # and no smaller
@@ -181,6 +196,7 @@ def test_images_that_are_lost_are_not_attacked_again():
             return model(some)
 
     Attack("climb", Ball(0.1), steps=2, restarts=3)(Counting().eval(), x, y, dice())
+    assert asked.pop(0) == 1  # how many classes it knows
     per_restart = [asked[first] for first in range(0, len(asked), 3)]
     assert per_restart[0] == 50
     assert all(later < 50 for later in per_restart[1:])
@@ -341,6 +357,16 @@ def test_what_cannot_be_attacked_soundly_is_refused():
         attack(model, x, y[:2], dice())
     with pytest.raises(BadInputError, match="there are 0 images; give an attack at least one"):
         attack(model, x[:0], y[:0], dice())
+    with pytest.raises(BadInputError, match="there are 3 images and 1 targets; each image has one"):
+        attack(model, x, y, dice(), y[:1])
+    with pytest.raises(BadInputError, match="labels lie between 0 and 3, and the model knows 3 classes, 0 to 2"):
+        attack(model, x, torch.tensor([0, 3, 1]), dice())
+    with pytest.raises(BadInputError, match="targets lie between -1 and 2, and the model knows 3 classes, 0 to 2"):
+        attack(model, x, y, dice(), torch.tensor([0, -1, 2]))
+    with pytest.raises(BadInputError, match=r"images are torch\.uint8 \[3, 1, 4, 4\]; attacks take floating point"):
+        attack(model, (255 * x).byte(), y, dice())
+    with pytest.raises(BadInputError, match=r"images are torch\.float32 \[3, 4, 4\]; attacks take floating point \[B"):
+        attack(model, x[:, 0], y, dice())
 
 
 def test_settings_that_cannot_be_are_refused():

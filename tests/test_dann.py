@@ -520,6 +520,19 @@ def test_the_protocol_is_stored_with_the_number(judged):
     assert "critic norm" not in told
 
 
+@pytest.mark.parametrize(
+    ("method", "unused"),
+    [
+        ("dann", {"copied", "frozen"}),
+        ("mmd", {"critic_norm", "copied", "frozen"}),
+        ("source-only", {"weight", "weight_rule", "critic_norm", "copied", "frozen"}),
+        ("transfer", {"weight", "weight_rule", "critic_norm"}),
+    ],
+)
+def test_a_configuration_knows_which_options_have_no_effect_on_it(method, unused):
+    assert set(config(method=method).unused) == unused
+
+
 def test_settings_that_learn_otherwise_are_never_told_alike():
     """But for what a protocol cannot show: which photos, and where files lie."""
     mnist = config(source="mnist", target="mnistm")

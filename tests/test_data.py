@@ -178,3 +178,16 @@ def test_mnist_is_found_where_the_variable_says(monkeypatch):
     assert float((mnist.train.x.mean() + 1) / 2) == pytest.approx(0.1307, abs=1e-4)  # as everybody knows
     assert torch.bincount(mnist.train.y).tolist() == [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
     assert data.load("stacked-mnist").shape == (3, 28, 28)
+
+
+def test_images_of_a_users_own_must_be_found_as_they_were():
+    known = data.digits()
+    learned = data.Theirs(known.train, known.held_out)
+    data.Theirs(known.train, known.held_out).load_state_dict(learned.state_dict())
+    changed = known.train.x.clone()
+    changed[7, 0, 3, 3] += 0.5
+    now = data.Theirs(data.Labelled(changed, known.train.y), known.held_out)
+    with pytest.raises(
+        BadInputError, match=rf"checksum {learned.crc:08x}, and those.*have {now.crc:08x}: they were changed since; bri"
+    ):
+        now.load_state_dict(learned.state_dict())

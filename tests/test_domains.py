@@ -122,10 +122,10 @@ def test_what_is_held_out_is_of_the_domain_that_is_learned_from(name):
 
 
 def test_the_photo_is_inverted_under_the_digit():
-    photo = np.full((6, 6, 3), [0.9, 0.5, 0.2], np.float32)
+    photo = np.full((6, 6, 3), [230, 128, 51], np.uint8)
     [image, *_] = domains.over(blank(), [photo], seed=0).x
-    np.testing.assert_allclose(image[:, 0, 0], [0.9, 0.5, 0.2], rtol=1e-6)
-    np.testing.assert_allclose(image[:, 2, 2], [0.1, 0.5, 0.8], rtol=1e-5)
+    np.testing.assert_allclose(image[:, 0, 0], [230 / 255, 128 / 255, 0.2], rtol=1e-6)
+    np.testing.assert_allclose(image[:, 2, 2], [25 / 255, 127 / 255, 0.8], rtol=1e-5)
 
 
 @settings(max_examples=30, deadline=None)
@@ -170,13 +170,14 @@ def save(path, side, colour):
 
 
 def test_photos_are_read_in_the_order_of_their_names(tmp_path):
-    save(tmp_path / "b.png", (30, 40), (0, 255, 0))
+    (tmp_path / "b").mkdir()
+    save(tmp_path / "b" / "b.png", (30, 40), (0, 255, 0))
     save(tmp_path / "a.PNG", (28, 28), (255, 0, 0))
     (tmp_path / "notes.txt").write_text("no photo")
     first, second = domains.photos_in(tmp_path, 28)
     assert first.shape == (28, 28, 3)
-    np.testing.assert_array_equal(first[0, 0], [1, 0, 0])
-    np.testing.assert_array_equal(second[0, 0], [0, 1, 0])
+    np.testing.assert_array_equal(first[0, 0], [255, 0, 0])
+    np.testing.assert_array_equal(second[0, 0], [0, 255, 0])
 
 
 def test_what_is_wrong_with_photos_is_said(tmp_path):

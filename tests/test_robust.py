@@ -229,6 +229,42 @@ def test_the_rate_goes_there_and_back():
     assert [round(rate(begun), 3) for begun in range(11)] == [0.25, 0.5, 0.75, 1, 1, 0.833, 0.667, 0.5, 0.333, 0.167, 0]
 
 
+@pytest.mark.parametrize("updates", [1, 2, 3, 6, 11, 101])
+def test_the_rate_never_exceeds_the_highest(updates):
+    rates = [robust.there_and_back(updates)(begun) for begun in range(updates + 1)]
+    assert max(rates[:-1]) <= 1
+    assert rates[-1] == 0
+
+
+def test_settings_that_learn_otherwise_are_never_told_alike():
+    """But for what a protocol cannot show: where files lie, and how often what is saved or judged."""
+    known = dict.fromkeys(("data", "data_dir", "schedule", "precision"))
+    changes = {"method": "pgd", "norm": "l2", "cyclic": False, "climbs": 5, "stride": 0.7, "beta": 2.0}
+    for field in dataclasses.fields(Config):
+        if field.name in known:
+            continue
+        value = getattr(TINY, field.name)
+        other = changes[field.name] if field.name in changes else value + (0.05 if isinstance(value, float) else 3)
+        one = config(method={"climbs": "pgd", "beta": "trades"}.get(field.name, "fgsm-rs"))
+        two = dataclasses.replace(one, **{field.name: other})
+        assert field.name not in one.unused
+        assert robust.protocol_of(one, "fp32", 9, 0) != robust.protocol_of(two, "fp32", 9, 0), field.name
+
+
+@pytest.mark.parametrize(
+    ("method", "unused"),
+    [
+        ("natural", {"climbs", "stride", "beta", "ramp"}),
+        ("noise", {"climbs", "stride", "beta"}),
+        ("fgsm", {"climbs", "beta"}),
+        ("pgd", {"beta"}),
+        ("trades", set()),
+    ],
+)
+def test_a_configuration_knows_which_options_have_no_effect_on_it(method, unused):
+    assert set(config(method=method).unused) == unused
+
+
 def test_the_ball_grows_over_the_ramp():
     game = Standing(config(method="pgd", ramp=0.25), Logistic(), SHAPE)  # 5 of 20 rounds
     reach = []
@@ -302,7 +338,7 @@ def test_who_was_attacked_stands_more_than_who_was_not(taught):
 def test_an_evaluation_says_what_its_number_is_worth(taught):
     settings, _, evaluation = taught["fgsm-rs"]
     protocol = evaluation.protocol
-    assert protocol["robust accuracy"] == "evidence: 14 checks passed"
+    assert protocol["robust accuracy"] == "evidence: 15 checks passed"
     assert evaluation.metrics["alarms"] == 0
     assert (protocol["ball"], protocol["attack"], protocol["samples"]) == ("linf 0.2", "PGD-10×1", 200)
     assert protocol["checkpoint"] == "last"
@@ -424,7 +460,7 @@ def test_on_mnist_a_random_start_saves_the_training_that_collapses_without(monke
     assert fallen.metrics["robust_accuracy"] < 0.05
     assert fallen.metrics["clean_accuracy"] > 0.9
     assert stood.metrics["robust_accuracy"] > 0.6
-    assert stood.protocol["robust accuracy"] == "evidence: 14 checks passed"
+    assert stood.protocol["robust accuracy"] == "evidence: 15 checks passed"
 
 
 # ---------------------------------------------------------------------------------------------- what is refused

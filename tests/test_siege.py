@@ -1,6 +1,7 @@
 """`sparring attack`: what is attacked and how, the tables, the file, and what is refused."""
 
 import json
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -54,7 +55,7 @@ def test_a_run_is_attacked_beside_baselines_and_the_alarm_has_the_last_word(run,
         "restarts": 2,
     }
     assert [check["name"] for check in record["checks"]][:2] == ["steady", "alone"]
-    assert len(record["checks"]) == 14
+    assert len(record["checks"]) == 15
     left = {name: stood["accuracy"] for name, stood in record["accuracy"].items()}
     assert left["PGD-10×2"] <= left["fgsm"] <= left["clean"]
     assert left["PGD-10×2"] <= min(left["noise"], left["universal"], left["transfer"])
@@ -103,14 +104,27 @@ def test_steps_of_another_length_are_kept_apart_and_refused_where_there_are_none
     for name in ("fgsm", "r+fgsm", "random", "square"):
         assert command("attack", run, "--attack", name, "--step", 0.5) == 2
         said = " ".join(capsys.readouterr().err.split())
-        assert f"--step 0.5 is for fgsm-rs, climb, pgd; {name} takes none: leave it" in said
+        assert f"--step 0.5 is for fgsm-rs, climb, pgd; {name} has none: leave it" in said
+    for name, option in (("fgsm", "steps"), ("fgsm-rs", "restarts"), ("square", "restarts")):
+        assert command("attack", run, "--attack", name, f"--{option}", 7) == 2
+        assert f"--{option} 7 is for climb, pgd" in " ".join(capsys.readouterr().err.split())
 
 
-@pytest.mark.parametrize("name", ["square", "random", "fgsm-rs", "r+fgsm", "fgsm"])
-def test_every_attack_can_be_asked_for(run, name, capsys):
-    _, record, _ = attacked(run, "--attack", name, "--norm", "l2", "--epsilon", 1.5, "--steps", 3, capsys=capsys)
-    assert record["attack"]["name"] == name
-    assert record["attack"]["ball"] == {"epsilon": 1.5, "norm": "l2"}
+@pytest.mark.parametrize(
+    ("name", "used"),
+    [("square", {"steps": 3}), ("random", {"steps": 3}), ("fgsm-rs", {"step": 0.0}), ("r+fgsm", {}), ("fgsm", {})],
+)
+def test_every_attack_can_be_asked_for_and_only_what_it_uses_is_told(run, name, used, capsys):
+    words = ["--steps", 3] if "steps" in used else []
+    _, record, _ = attacked(run, "--attack", name, "--norm", "l2", "--epsilon", 1.5, *words, capsys=capsys)
+    assert record["attack"] == {"name": name, "ball": {"epsilon": 1.5, "norm": "l2"}, **used}
+
+
+def test_who_asks_for_no_slope_tries_more_often():
+    usual = Attack("pgd", Ball(0.2), steps=5)
+    for name, steps in (("square", 1_000), ("random", 1_000), ("climb", 5)):
+        assert siege.attack_of(Options(run=Path(), attack=name), usual).steps == steps
+    assert siege.attack_of(Options(run=Path(), attack="square", steps=7), usual).steps == 7
 
 
 def test_the_same_command_finds_the_same(run, capsys):
@@ -167,7 +181,7 @@ def test_its_help_tells_every_option(capsys, monkeypatch):
     assert "say whether what it stood is evidence" in said
 
 
-def test_progress_is_told_in_images_and_the_alarm_has_the_last_fifth(run):
+def test_progress_is_told_and_the_alarm_has_the_last_fifth(run):
     folder = RunFolder.open(run)
     job = Job.of(folder)
     experiment = job.build()
@@ -176,4 +190,5 @@ def test_progress_is_told_in_images_and_the_alarm_has_the_last_fifth(run):
     heard = []
     options = Options(run=run, steps=2, samples=30)
     siege.besieged(subject, options, "cpu", lambda done, whole: heard.append((done, whole)))
-    assert heard == [(30, 150), (60, 150), (90, 150), (120, 150)]
+    assert heard[:4] == [(30, 150), (60, 150), (90, 150), (120, 150)]
+    assert heard[4:] == [(40 + done, 50) for done in range(1, alarm.YARDSTICKS + 1)]

@@ -797,6 +797,18 @@ def test_a_sweep_without_games_tells_every_metric():
     assert told["intervals"] == "95 %: over seeds (stratified percentile bootstrap)"
 
 
+def test_a_sweep_tells_verdicts_on_which_its_seeds_differ():
+    """And leaves out other things that they do not share."""
+    judgements = {
+        seed: {"x": 1.0, "protocol": {"name": "mnist", "verdict": verdict, "count": seed, "seeds": [seed, seed]}}
+        for seed, verdict in enumerate(["evidence", "not evidence: square failed", "evidence"])
+    }
+    assert overview.results(judgements)["protocol"] == {
+        "name": "mnist",
+        "verdict": "evidence (2 of 3 seeds); not evidence: square failed (1 of 3 seeds)",
+    }
+
+
 def test_the_curves_of_runs_without_games_are_their_evaluations(tmp_path):
     journal = [{"step": 50, "loss/x": 1.0}, {"step": 100, "loss/x": 0.5, "evaluation/modes": 6.0, "evaluation/kl": 0.2}]
     steps, modes = overview.curve([*journal, {"step": 200, "evaluation/modes": 8.0, "evaluation/kl": 0.0}])
