@@ -53,7 +53,7 @@ from sparring.adversarial.game import Game
 from sparring.adversarial.play import Play, Schedule, Table
 from sparring.adversarial.sheets import Sheet
 from sparring.agents import networks, statistics
-from sparring.agents.protocol import Evaluation, Experiment, Judge, Preset, Published, Watch, unwatched
+from sparring.agents.protocol import Evaluation, Experiment, Judge, Measured, Preset, Published, Watch, unwatched
 from sparring.envs.errors import BadInputError, check_ranges
 from sparring.envs.worlds import Array
 
@@ -618,13 +618,17 @@ PRESETS = {
         dataclasses.replace(DIGITS, method="transfer", labelled=200, copied=2, frozen=True),
     ),
     "mnist": Preset(
-        "the paper's network and schedule on MNIST → MNIST-M",
+        "the paper's network and schedules on MNIST → MNIST-M, with half of its λ",
         MNIST,
+        speed=60,
+        own=Measured(0.87, 0.84, 0.88, "mnist_to_mnistm", "dann"),
         published=Published("0.767", "Ganin et al., JMLR 2016; 0.815 in the first version of 2014"),
     ),
     "mnist-normalised": Preset(
         "the same with every image normalised by itself, batch norm, Adam, and averaged weights",
         normalised(dataclasses.replace(MNIST, schedule=dataclasses.replace(MNIST.schedule, steps=12_000))),
+        speed=35,
+        own=Measured(0.94, 0.94, 0.95, "mnist_to_mnistm", "dann_normalised"),
         published=Published("0.946", "Shu et al., ICLR 2018: DANN with instance normalisation"),
     ),
     "usps": Preset("MNIST → USPS", USPS, published=Published("0.804 ± 0.053", "PyKale, 10 seeds")),

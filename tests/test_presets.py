@@ -60,6 +60,13 @@ def test_the_oracles_expected_time_is_that_of_its_benchmark():
     assert preset.minutes == pytest.approx(figures("seqgan_oracle50")["rollouts_faster_minutes"], rel=1 / 2)
 
 
+@pytest.mark.parametrize(("name", "claim"), [("mnist", "mnist_to_mnistm"), ("mnist-normalised", "mnist_to_mnistm")])
+def test_the_expected_time_of_an_adaptation_is_that_of_its_benchmark(name, claim):
+    preset = catalog.load("dann").PRESETS[name]
+    assert preset.own.claim == claim
+    assert preset.minutes == pytest.approx(figures(claim)[f"{preset.own.figure}_minutes"], rel=1 / 2)
+
+
 @pytest.mark.parametrize(("expected", "measured"), list(measured_speeds()))
 def test_an_expected_time_is_that_of_the_throughput_benchmark(expected, measured):
     """As far as machines of the kind and settings differ: by half."""
