@@ -412,6 +412,7 @@ def experiment(config: Config, *, seed: int, device: str) -> Experiment:
         BadInputError: they are not, they do not fit each other, or the dynamics cannot move this game.
     """
     source, target = both_domains(config)
+    made_anew = source if source.name == "mnistm" else target
     first = int(np.random.SeedSequence(seed).generate_state(1)[0])
     game = Adaptation(config, players_of(config, source, target, first)).to(device)
     moves = dynamics.named(config.moving)
@@ -422,7 +423,7 @@ def experiment(config: Config, *, seed: int, device: str) -> Experiment:
         rates=dict.fromkeys(game.players, rate_of(config)) if config.rate_rule == "inverse" else None,
         averages={"learner": config.average} if config.average else None,
         precision=networks.settled(config.precision, device, images=config.method not in ("mmd", "coral")),
-        known=data.Theirs(*source[1:], *target[1:]) if config.photos else None,
+        known=data.Theirs(made_anew.train, made_anew.test) if config.photos else None,
     )
     deal = dealer(config, source, target)
     table = Table(deal, rounds=config.schedule.rounds, batches=moves.batches, device=device)
