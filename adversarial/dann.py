@@ -632,7 +632,13 @@ PRESETS = {
         own=Measured(0.94, 0.94, 0.95, "mnist_to_mnistm", "dann_normalised"),
         published=Published("0.946", "Shu et al., ICLR 2018: DANN with instance normalisation"),
     ),
-    "usps": Preset("MNIST → USPS", USPS, published=Published("0.804 ± 0.053", "PyKale, 10 seeds")),
+    "usps": Preset(
+        "MNIST → USPS",
+        USPS,
+        speed=53,
+        own=Measured(0.84, 0.84, 0.85, "mnist_to_usps", "dann"),
+        published=Published("0.804 ± 0.053", "PyKale, 10 seeds"),
+    ),
     "usps-to-mnist": Preset(
         "USPS → MNIST",
         dataclasses.replace(USPS, source="usps", target="mnist"),

@@ -294,7 +294,8 @@ def adaptation(result: dict[str, Any]) -> list[str]:
 
     def row(name: str) -> str:
         gap, there = f.get(f"{name}_share_of_gap"), published.get(name)
-        cells = (share(f[name]), f"{gap['mean']:.0%}" if gap else "", f"{f[f'{name}_a_distance']['mean']:.2f}")
+        spread, seen = f"{100 * f[f'{name}_std']:.1f}", f"{f[f'{name}_a_distance']['mean']:.2f}"
+        cells = (share(f[name]), spread, f"{gap['mean']:.0%}" if gap else "", seen)
         return f"| {name.replace('_', ' ')} | {' | '.join(cells)} | {f[f'{name}_minutes']:.1f} | {told(there)} |"
 
     def told(there: dict[str, Any] | None) -> str:
@@ -305,13 +306,14 @@ def adaptation(result: dict[str, Any]) -> list[str]:
     later = " Who copies layers learns from the target in the second half of the rounds only." if copies else ""
     sources = "; ".join(sorted({one["source"] for name, one in published.items() if name in methods}))
     return [
-        f"**{where}**: accuracy on the target over {len(result['seeds'])} seeds, last checkpoint; the gap is between "
-        "source only and train on target, normalised alike. The A-distance of fresh probes is 0 where the domain is "
-        "hidden, 2 where it is plain. Minutes are of a run's training on one thread, "
+        f"**{where}**: accuracy on the target over {len(result['seeds'])} seeds, last checkpoint, and its standard "
+        "deviation over seeds, in points; the gap is between source only and train on target, normalised alike. The "
+        "A-distance of fresh probes is 0 where the domain is hidden, 2 where it is plain. Minutes are of a run's "
+        "training on one thread, "
         f"{result['protocol']['runs at a time']} at a time.{later}{f' Published: {sources}.' if sources else ''}",
         "",
-        "| method | accuracy | 95 % interval | share of the gap | A-distance | minutes | published |",
-        "|---|---:|---:|---:|---:|---:|---:|",
+        "| method | accuracy | 95 % interval | ± | share of the gap | A-distance | minutes | published |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|",
         *(row(name) for name in methods),
         *unended(f),
     ]

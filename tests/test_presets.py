@@ -60,7 +60,10 @@ def test_the_oracles_expected_time_is_that_of_its_benchmark():
     assert preset.minutes == pytest.approx(figures("seqgan_oracle50")["rollouts_faster_minutes"], rel=1 / 2)
 
 
-@pytest.mark.parametrize(("name", "claim"), [("mnist", "mnist_to_mnistm"), ("mnist-normalised", "mnist_to_mnistm")])
+@pytest.mark.parametrize(
+    ("name", "claim"),
+    [("mnist", "mnist_to_mnistm"), ("mnist-normalised", "mnist_to_mnistm"), ("usps", "mnist_to_usps")],
+)
 def test_the_expected_time_of_an_adaptation_is_that_of_its_benchmark(name, claim):
     preset = catalog.load("dann").PRESETS[name]
     assert preset.own.claim == claim
