@@ -22,7 +22,8 @@ What must hold of any sound model and any sound attack (Carlini et al., arXiv 19
 `iterated` compares attacks that know nothing of each other. Many steps are `STEPS` of the usual length, whatever the
 attack takes: an attack of few steps is found weak by them, and is no yardstick for itself. A target is the attack's
 alone: yardsticks aim at any error, so that who only tries one class must find as many errors as they do, or his number
-is none of what is stood. Who fails one of the checks has a number, and no evidence.
+is none of what is stood. They all roll the same dice, lest chance be what two of them differ by. Who fails one of the
+checks has a number, and no evidence.
 """
 
 from __future__ import annotations
@@ -133,9 +134,11 @@ def measured(
     def right(images: Tensor) -> float:
         return float((reads(model, images) == y).double().mean())
 
+    begins = int(torch.randint(2**31, (), generator=dice, device=dice.device))
+
     def left(one: Attack, maker: nn.Module = model) -> float:
         nonlocal done
-        found = right(one(maker, x, y, dice))
+        found = right(one(maker, x, y, torch.Generator(dice.device).manual_seed(begins)))
         done += 1
         watch(done, YARDSTICKS)
         return found

@@ -259,6 +259,16 @@ def test_yardsticks_climb_as_far_whatever_the_attack_takes():
     assert counts[0][0] == 5 * alarm.STEPS + 4  # many, twice as many, ε / 2, the widest; two of one step, two slopes
 
 
+def test_yardsticks_begin_alike(monkeypatch):
+    """So that what they are compared by is not where they began."""
+    begun = []
+    monkeypatch.setattr(Ball, "anywhere", lambda ball, x, dice: begun.append(torch.rand(3, generator=dice)) or 0 * x)
+    x, y = bright_and_dark(10)
+    alarm.measured(Stripes().eval(), x, y, x, Attack("fgsm", Ball(0.05)), dice(), Stripes().eval())
+    assert len(begun) == 5  # many, twice as many, ε / 2, the widest, transfer
+    assert all(torch.equal(one, begun[0]) for one in begun)
+
+
 def test_a_target_is_the_attacks_alone():
     """What leaves more to be read rightly than any error would is no number of what is stood."""
     x = torch.rand(200, 1, SIDE, SIDE, generator=dice())

@@ -38,7 +38,7 @@ SHORT = {  # options that are taken from a command, and what is put in their pla
     ),
     "resume": ({"--track"}, ["--track", "off"]),
     "evaluate": ({"--episodes", "--games"}, ["--episodes", "2"]),
-    "attack": ({"--samples", "--steps", "--restarts"}, ["--samples", "20", "--steps", "2", "--restarts", "2"]),
+    "attack": ({"--samples", "--steps", "--restarts"}, ["--samples", "20", "--steps", "2"]),
     "replay": ({"--view", "--speed"}, []),
     "arena": ({"--games", "--sims", "--out"}, ["--games", "2", "--sims", "3"]),
     "play": ({"--sims"}, ["--sims", "2"]),
