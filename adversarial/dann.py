@@ -613,7 +613,12 @@ MNIST = Config(  # the paper has no number of steps; λ: usual code takes the me
 )
 USPS = averaged(Config(Schedule(steps=8_600, save_every=40, evaluate_every=86, samples=10_000), "mnist", "usps"))
 PRESETS = {
-    "digits": Preset("digits that turn colourful, without a download", DIGITS),
+    "digits": Preset(
+        "digits that turn colourful, without a download",
+        DIGITS,
+        speed=57,
+        own=Measured(0.74, 0.72, 0.76, "digits_to_colour", "dann"),
+    ),
     "digits-transfer": Preset(
         "the first two layers from the digits, frozen, the others from 200 labelled colour-digits",
         dataclasses.replace(DIGITS, method="transfer", labelled=200, copied=2, frozen=True),

@@ -62,7 +62,12 @@ def test_the_oracles_expected_time_is_that_of_its_benchmark():
 
 @pytest.mark.parametrize(
     ("name", "claim"),
-    [("mnist", "mnist_to_mnistm"), ("mnist-normalised", "mnist_to_mnistm"), ("usps", "mnist_to_usps")],
+    [
+        ("digits", "digits_to_colour"),
+        ("mnist", "mnist_to_mnistm"),
+        ("mnist-normalised", "mnist_to_mnistm"),
+        ("usps", "mnist_to_usps"),
+    ],
 )
 def test_the_expected_time_of_an_adaptation_is_that_of_its_benchmark(name, claim):
     preset = catalog.load("dann").PRESETS[name]
