@@ -22,14 +22,17 @@ What must hold of any sound model and any sound attack (Carlini et al., arXiv 19
 `iterated` compares attacks that know nothing of each other. Many steps are `STEPS` of the usual length, whatever the
 attack takes: an attack of few steps is found weak by them, and is no yardstick for itself. A target is the attack's
 alone: yardsticks aim at any error, so that who only tries one class must find as many errors as they do, or his number
-is none of what is stood. They all roll the same dice, lest chance be what two of them differ by. Who fails one of the
-checks has a number, and no evidence.
+is none of what is stood. They all roll the same dice, lest chance be what two of them differ by. The dice of what is
+checked are its own: of two attacks one finds more than the other if that is so by more than the slack, and by more
+than chance makes of the images on which they differ (McNemar, Psychometrika 1947). Who fails one of the checks has a
+number, and no evidence.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from math import sqrt
 from typing import NamedTuple
 
 import torch
@@ -42,6 +45,7 @@ from sparring.agents.protocol import Watch, unwatched
 IMAGES = 200  # that the checks are made on
 STEPS = 40  # of the yardsticks that climb, as Madry's PGD-40
 SLACK = 0.03  # accuracies of so few images that are this near are the same
+CHANCE = 2.0  # standard deviations, of what chance makes of the images on which two attacks differ
 BLIND = 0.1  # share of images that may have no slope
 NOTHING_STANDS = 0.1
 QUERIES, CORNERS = 200, 20  # of the searches without gradients
@@ -67,27 +71,36 @@ class Check(NamedTuple):
     told: str
 
 
-class Measured(NamedTuple):
-    """What the checks look at; accuracies after an attack, where nothing else is said."""
+Found = frozenset[int]  # which images are misread
 
+
+class Measured(NamedTuple):
+    """What the checks look at; what is misread after an attack, where nothing else is said."""
+
+    images: int
     looks_apart: float  # largest difference of logits
     alone_apart: float  # the same, in units of the largest logit
     probabilities: bool
     blind: float  # share of images
-    clean: float
+    clean: Found  # without an attack
     commonest: float  # share of the images that are of one class
-    nothing: float  # ε = 0
-    attack: float  # what is checked
-    one_step: float
-    many: float  # `STEPS` of them, from a random point
-    longer: float  # twice as many
-    one_step_half: float  # ε / 2
-    many_half: float
+    nothing: Found  # ε = 0
+    attack: Found  # what is checked
+    one_step: Found
+    many: Found  # `STEPS` of them, from a random point
+    longer: Found  # twice as many
+    one_step_half: Found  # ε / 2
+    many_half: Found
     landscape: Sequence[float]  # mean loss from the images to ε along the steepest direction
-    everything: float
-    chance: float
-    square: float
-    transfer: float
+    everything: Found
+    chance: Found
+    square: Found
+    transfer: Found
+
+    def more(self, found: Found, others: Found) -> bool:
+        """Whether there are more of the one than of the other, by more than the slack and than chance."""
+        alone, others_alone = len(found - others), len(others - found)
+        return alone - others_alone > max(SLACK * self.images, CHANCE * sqrt(alone + others_alone))
 
 
 def sounded(
@@ -131,17 +144,17 @@ def measured(
     """What `judged` looks at."""
     done = 0
 
-    def right(images: Tensor) -> float:
-        return float((reads(model, images) == y).double().mean())
+    def misread(images: Tensor) -> Found:
+        return frozenset(torch.nonzero(reads(model, images) != y)[:, 0].tolist())
 
     begins = int(torch.randint(2**31, (), generator=dice, device=dice.device))
 
-    def left(one: Attack, maker: nn.Module = model) -> float:
+    def found(one: Attack, maker: nn.Module = model) -> Found:
         nonlocal done
-        found = right(one(maker, x, y, torch.Generator(dice.device).manual_seed(begins)))
+        images = misread(one(maker, x, y, torch.Generator(dice.device).manual_seed(begins)))
         done += 1
         watch(done, YARDSTICKS)
-        return found
+        return images
 
     check(model, x, y)
     ball = attack.ball
@@ -152,24 +165,25 @@ def measured(
     few = logits_of(model, x[: max(len(x) // 3, 1)])
     steep = slope(model, x, y).flatten(1)
     return Measured(
+        images=len(x),
         looks_apart=float((logits - again).abs().max()),
         alone_apart=float((few - logits[: len(few)]).abs().max() / logits.abs().max().clamp(min=1e-12)),
         probabilities=bool((logits >= 0).all() and (logits.sum(1) - 1).abs().max() < 1e-3),
         blind=float((~steep.isfinite().all(1) | (steep == 0).all(1)).double().mean()),
-        clean=right(x),
+        clean=misread(x),
         commonest=float(y.bincount().max() / len(y)),
-        nothing=left(replace(attack, ball=none, steps=1, restarts=1)),
-        attack=right(attacked),
-        one_step=left(one_step),
-        many=left(many),
-        longer=left(replace(many, steps=2 * STEPS)),
-        one_step_half=left(replace(one_step, ball=half)),
-        many_half=left(replace(many, ball=half)),
+        nothing=found(replace(attack, ball=none, steps=1, restarts=1)),
+        attack=misread(attacked),
+        one_step=found(one_step),
+        many=found(many),
+        longer=found(replace(many, steps=2 * STEPS)),
+        one_step_half=found(replace(one_step, ball=half)),
+        many_half=found(replace(many, ball=half)),
         landscape=landscape(model, x, y, ball),
-        everything=left(replace(many, ball=widest)),
-        chance=left(Attack("random", ball, steps=CORNERS)),
-        square=left(Attack("square", ball, steps=QUERIES)),
-        transfer=left(many, other),
+        everything=found(replace(many, ball=widest)),
+        chance=found(Attack("random", ball, steps=CORNERS)),
+        square=found(Attack("square", ball, steps=QUERIES)),
+        transfer=found(many, other),
     )
 
 
@@ -183,29 +197,42 @@ def landscape(model: nn.Module, x: Tensor, y: Tensor, ball: Ball) -> list[float]
 def judged(m: Measured) -> list[Check]:
     """The checks, in the order of this module's head."""
     fallen = 1 - m.landscape[-1] / max(*m.landscape, 1e-12)
+    left = {name: 1 - len(found) / m.images for name, found in m._asdict().items() if isinstance(found, frozenset)}
+    no_more = {name: not m.more(getattr(m, name), m.attack) for name in ("longer", "chance", "square", "transfer")}
+    this = f"this {left['attack']:.1%}"
     return [
         Check("steady", m.looks_apart == 0, f"two looks at the same images differ by {m.looks_apart:.2g}"),
         Check("alone", m.alone_apart <= ROUNDING, f"alone and among others, logits differ by {m.alone_apart:.2%}"),
         Check("logits", not m.probabilities, f"the model gives {'probabilities' if m.probabilities else 'logits'}"),
         Check(
-            "learned", m.clean > m.commonest + SLACK, f"clean are {m.clean:.1%}, the commonest class {m.commonest:.1%}"
+            "learned",
+            left["clean"] > m.commonest + SLACK,
+            f"clean are {left['clean']:.1%}, the commonest class {m.commonest:.1%}",
         ),
         Check("sloped", m.blind <= BLIND, f"{m.blind:.1%} of the images have no slope"),
-        Check("nothing", m.nothing == m.clean, f"ε = 0 leaves {m.nothing:.1%}, clean are {m.clean:.1%}"),
-        Check("iterated", m.many <= m.one_step + SLACK, f"many steps leave {m.many:.1%}, one leaves {m.one_step:.1%}"),
-        Check("longer", m.longer <= m.many + SLACK, f"twice as many steps leave {m.longer:.1%}, once {m.many:.1%}"),
-        Check("converged", m.longer >= m.attack - SLACK, f"twice as many leave {m.longer:.1%}, this {m.attack:.1%}"),
+        Check("nothing", m.nothing == m.clean, f"ε = 0 leaves {left['nothing']:.1%}, clean are {left['clean']:.1%}"),
+        Check(
+            "iterated",
+            not m.more(m.one_step, m.many),
+            f"many steps leave {left['many']:.1%}, one leaves {left['one_step']:.1%}",
+        ),
+        Check(
+            "longer",
+            not m.more(m.many, m.longer),
+            f"twice as many steps leave {left['longer']:.1%}, once {left['many']:.1%}",
+        ),
+        Check("converged", no_more["longer"], f"twice as many leave {left['longer']:.1%}, {this}"),
         Check(
             "monotone",
-            m.one_step <= m.one_step_half + SLACK and m.many <= m.many_half + SLACK,
-            f"ε leaves {m.one_step:.1%} and {m.many:.1%} (one step, many), ε / 2 leaves {m.one_step_half:.1%} and "
-            f"{m.many_half:.1%}",
+            not m.more(m.one_step_half, m.one_step) and not m.more(m.many_half, m.many),
+            f"ε leaves {left['one_step']:.1%} and {left['many']:.1%} (one step, many), ε / 2 leaves "
+            f"{left['one_step_half']:.1%} and {left['many_half']:.1%}",
         ),
         Check("landscape", fallen <= FALL, f"towards ε the loss falls by {fallen:.0%} from its highest"),
-        Check("everything", m.everything <= NOTHING_STANDS, f"the widest ball leaves {m.everything:.1%}"),
-        Check("chance", m.chance >= m.attack - SLACK, f"random corners leave {m.chance:.1%}, this {m.attack:.1%}"),
-        Check("square", m.square >= m.attack - SLACK, f"asking for logits leaves {m.square:.1%}, this {m.attack:.1%}"),
-        Check("transfer", m.transfer >= m.attack - SLACK, f"transfer leaves {m.transfer:.1%}, this {m.attack:.1%}"),
+        Check("everything", left["everything"] <= NOTHING_STANDS, f"the widest ball leaves {left['everything']:.1%}"),
+        Check("chance", no_more["chance"], f"random corners leave {left['chance']:.1%}, {this}"),
+        Check("square", no_more["square"], f"asking for logits leaves {left['square']:.1%}, {this}"),
+        Check("transfer", no_more["transfer"], f"transfer leaves {left['transfer']:.1%}, {this}"),
     ]
 
 

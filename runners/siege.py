@@ -75,7 +75,7 @@ def attack_of(options: Options, usual: Attack) -> Attack:
     """
     own, given = usual.ball, {"steps": options.steps, "restarts": options.restarts, "step": options.step or None}
     changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-    for name in changes.keys() - attacks.USES[options.attack]:
+    for name in sorted(changes.keys() - attacks.USES[options.attack]):
         fit = [attack for attack, used in attacks.USES.items() if name in used]
         raise BadInputError(f"--{name} {changes[name]:g} is for {', '.join(fit)}; {options.attack} has none: leave it")
     if options.attack in SEARCHES:
