@@ -25,7 +25,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -117,7 +117,8 @@ def check(model: nn.Module, x: Tensor, y: Tensor, target: Tensor | None = None) 
         )
     if x.dim() != 4 or not x.is_floating_point():
         raise BadInputError(f"images are {x.dtype} {list(x.shape)}; attacks take floating point [B, C, H, W]")
-    for name, classes in {"labels": y, **({} if target is None else {"targets": target})}.items():
+    given = {"labels": y} if target is None else {"labels": y, "targets": target}
+    for name, classes in given.items():
         if len(x) != len(classes):
             raise BadInputError(f"there are {len(x)} images and {len(classes)} {name}; each image has one")
     if not len(x):
@@ -132,7 +133,7 @@ def check(model: nn.Module, x: Tensor, y: Tensor, target: Tensor | None = None) 
             "normalise"
         )
     known = logits_of(model, x[:1]).shape[1]
-    for name, classes in {"labels": y, **({} if target is None else {"targets": target})}.items():
+    for name, classes in given.items():
         if int(classes.min()) < 0 or int(classes.max()) >= known:
             raise BadInputError(
                 f"{name} lie between {int(classes.min())} and {int(classes.max())}, and the model knows {known} "
@@ -241,7 +242,7 @@ class Attack:
         for first in range(0, len(x), AT_A_TIME):
             some = slice(first, first + AT_A_TIME)
             aims = None if target is None else target[some]
-            made.append(x[some] + WAYS[self.name](self, model, x[some], y[some], dice, aims))
+            made.append(x[some] + KINDS[self.name].make(self, model, x[some], y[some], dice, aims))
             watch(first + len(made[-1]), len(x))
         return torch.cat(made)
 
@@ -252,16 +253,6 @@ class Attack:
         return (self.step or usual.get(self.name, 1.0)) * self.ball.epsilon
 
 
-USES: dict[str, tuple[str, ...]] = {  # of an attack's settings, beside its ball
-    "noise": (),
-    "fgsm": (),
-    "fgsm-rs": ("step",),
-    "r+fgsm": (),
-    "climb": ("steps", "step", "restarts"),
-    "pgd": ("steps", "step", "restarts"),
-    "random": ("steps",),
-    "square": ("steps",),
-}
 Way = Callable[[Attack, nn.Module, Tensor, Tensor, torch.Generator, Tensor | None], Tensor]
 
 
@@ -361,15 +352,25 @@ def square(a: Attack, model: nn.Module, x: Tensor, y: Tensor, dice: torch.Genera
     return best.delta
 
 
-WAYS: dict[str, Way] = {
-    "noise": noise,
-    "fgsm": fgsm,
-    "fgsm-rs": fgsm_rs,
-    "r+fgsm": r_fgsm,
-    "climb": climb,
-    "pgd": pgd,
-    "random": at_random,
-    "square": square,
+class Kind(NamedTuple):
+    """How an attack is made, and what of its settings it uses, beside its ball."""
+
+    make: Way
+    uses: tuple[str, ...] = ()
+    tries: int | None = None
+    """steps of who asks for no slope, and so needs more of them, where nobody says how many"""
+
+
+CLIMBING = ("steps", "step", "restarts")
+KINDS: dict[str, Kind] = {
+    "noise": Kind(noise),
+    "fgsm": Kind(fgsm),
+    "fgsm-rs": Kind(fgsm_rs, ("step",)),
+    "r+fgsm": Kind(r_fgsm),
+    "climb": Kind(climb, CLIMBING),
+    "pgd": Kind(pgd, CLIMBING),
+    "random": Kind(at_random, ("steps",), tries=1_000),
+    "square": Kind(square, ("steps",), tries=1_000),
 }
 
 

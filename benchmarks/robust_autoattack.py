@@ -10,17 +10,14 @@ MNIST is found where the variable SPARRING_DATA says.
 
 from __future__ import annotations
 
-import argparse
 import json
-from pathlib import Path
 from typing import Any
 
 import record
-import sweeps
 import torch
 from pyautoattack import AutoAttack
 from rich.progress import track
-from robust_mnist import ATTACKS, METHODS, asked, restored
+from robust_mnist import ATTACKS, arguments, asked, restored, trained
 from torch import nn
 
 from sparring.adversarial.attacks import reads
@@ -68,18 +65,10 @@ def left(run: RunFolder, method: str, samples: int, briefly: bool) -> dict[str, 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--methods", nargs="+", default=["fgsm_rs", "pgd_training"], choices=TRAINED)
-    parser.add_argument("--jobs", type=int, help="runs at a time; default: as many as the cores hold")
-    parser.add_argument("--samples", type=int, default=300, help="images that are attacked")
-    parser.add_argument("--steps", type=int, help="rounds of every run, and 2 steps of PGD: to try whether it runs")
-    parser.add_argument("--runs", type=Path, default=Path("runs/robust_mnist"), help="folder of all runs")
-    options = parser.parse_args()
-    more = ["--steps", str(options.steps), "--attack-steps", "2"] if options.steps else []
+    options = arguments(__doc__, 300, TRAINED, TRAINED[:2])
     figures: dict[str, Any] = {}
     for name in options.methods:
-        sweep = sweeps.trained("robust", [*METHODS[name], *more], options.seeds, options.runs / name, options.jobs)
+        sweep = trained(name, options)
         found = [left(sweep.folder(seed), name, options.samples, bool(options.steps)) for seed in options.seeds]
         for attack in found[0]:
             figures[f"{name}_{attack}"] = record.over_seeds([one[attack] for one in found])

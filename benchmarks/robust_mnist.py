@@ -33,6 +33,7 @@ from sparring.runners import siege
 from sparring.runners.folder import RunFolder
 from sparring.runners.job import Job, at_home, cores
 from sparring.runners.options import Attack as Options
+from sparring.runners.sweepfolder import Sweep
 
 METHODS = {
     "natural": ["--preset", "mnist-fgsm-rs", "--method", "natural"],
@@ -127,21 +128,33 @@ def draw(figures: dict[str, Any], path: Path) -> None:
     pictures.save(figure, path)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def arguments(description: str, samples: int, methods: Sequence[str], usual: Sequence[str]) -> argparse.Namespace:
+    """The command line; `more` are the options of every run that it leads to."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
+    parser.add_argument("--methods", nargs="+", default=list(usual), choices=list(methods))
     parser.add_argument("--jobs", type=int, help="runs at a time; default: as many as the cores hold")
-    parser.add_argument("--samples", type=int, default=10_000, help="images that are attacked")
+    parser.add_argument("--samples", type=int, default=samples, help="images that are attacked")
     parser.add_argument("--steps", type=int, help="rounds of every run, and 2 steps of PGD: to try whether it runs")
     parser.add_argument("--runs", type=Path, default=Path("runs/robust_mnist"), help="folder of all runs")
     options = parser.parse_args()
-    more = ["--steps", str(options.steps), "--attack-steps", "2"] if options.steps else []
+    options.more = ["--steps", str(options.steps), "--attack-steps", "2"] if options.steps else []
+    return options
+
+
+def trained(name: str, options: argparse.Namespace) -> Sweep:
+    """The runs of a method, complete."""
+    words = [*METHODS[name], *options.more]
+    return sweeps.trained("robust", words, options.seeds, options.runs / name, options.jobs)
+
+
+def main() -> None:
+    options = arguments(__doc__, 10_000, list(METHODS), list(METHODS))
     figures: dict[str, Any] = {}
     titles: dict[str, list[str]] = {}
     trained_with: dict[str, dict[str, Any]] = {}
     for name in options.methods:
-        sweep = sweeps.trained("robust", [*METHODS[name], *more], options.seeds, options.runs / name, options.jobs)
+        sweep = trained(name, options)
         trained_with[name] = dataclasses.asdict(sweep.job.config)
         runs = [sweep.folder(seed) for seed in options.seeds]
         attacks = [asked(name, run.path, options.samples, bool(options.steps)) for run in runs]
@@ -156,7 +169,7 @@ def main() -> None:
             "checkpoint": "last",
             "attacks": titles,
             "step_of_pgd": "0.01, random starts; the best point of all steps and restarts counts",
-            "jobs": {name: ["sparring", "sweep", "robust", *METHODS[name], *more] for name in options.methods},
+            "jobs": {name: ["sparring", "sweep", "robust", *METHODS[name], *options.more] for name in options.methods},
             "trained_with": trained_with,
         },
         seeds=options.seeds,

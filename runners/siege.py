@@ -31,7 +31,6 @@ from sparring.runners.options import Attack as Options
 FOLDER = "attacks"  # in a run's
 LEARNED = 2_000  # images that the universal change is made on
 UNIVERSAL_STEPS, UNIVERSAL_BATCH = 100, 128
-SEARCHES, TRIES = ("random", "square"), 1_000  # attacks that ask for no slope, and so for more tries
 
 
 class Stood(NamedTuple):
@@ -75,11 +74,12 @@ def attack_of(options: Options, usual: Attack) -> Attack:
     """
     own, given = usual.ball, {"steps": options.steps, "restarts": options.restarts, "step": options.step or None}
     changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-    for name in sorted(changes.keys() - attacks.USES[options.attack]):
-        fit = [attack for attack, used in attacks.USES.items() if name in used]
+    kind = attacks.KINDS[options.attack]
+    for name in sorted(changes.keys() - kind.uses):
+        fit = [attack for attack, other in attacks.KINDS.items() if name in other.uses]
         raise BadInputError(f"--{name} {changes[name]:g} is for {', '.join(fit)}; {options.attack} has none: leave it")
-    if options.attack in SEARCHES:
-        changes = {"steps": TRIES, **changes}
+    if kind.tries:
+        changes = {"steps": kind.tries, **changes}
     if options.norm not in (None, own.norm) and options.epsilon is None:
         raise BadInputError(f"--norm {options.norm} needs --epsilon: the run has {own.epsilon:g} in {own.norm}")
     epsilon = own.epsilon if options.epsilon is None else options.epsilon
@@ -162,7 +162,7 @@ def record_of(siege: Siege, options: Options, update: int) -> dict[str, Any]:
 def settings_of(attack: Attack) -> dict[str, Any]:
     """What an attack has a use for."""
     told = dataclasses.asdict(attack)
-    return {name: told[name] for name in ("name", "ball", *attacks.USES[attack.name])}
+    return {name: told[name] for name in ("name", "ball", *attacks.KINDS[attack.name].uses)}
 
 
 def path_of(attack: Attack, options: Options, update: int, run: Path) -> Path:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from sparring.adversarial import attacks, convnet, robust
-from sparring.adversarial.attacks import WAYS, Attack, Ball
+from sparring.adversarial.attacks import KINDS, Attack, Ball
 from sparring.envs.errors import BadInputError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -108,7 +108,7 @@ def test_rs_and_r_fgsm_are_what_their_papers_say():
 
 
 @pytest.mark.parametrize("norm", ["linf", "l2"])
-@pytest.mark.parametrize("name", WAYS)
+@pytest.mark.parametrize("name", KINDS)
 def test_a_slope_that_is_not_finite_makes_no_image_that_is_none(name, norm):
     class Broken(nn.Module):
         def forward(self, x):
@@ -208,7 +208,7 @@ pixels = st.floats(0, 1, width=32)
 
 @settings(max_examples=60, deadline=None)
 @given(
-    name=st.sampled_from(list(WAYS)),
+    name=st.sampled_from(list(KINDS)),
     norm=st.sampled_from(["linf", "l2"]),
     epsilon=st.floats(0, 1, width=32),
     some=st.lists(st.lists(pixels, min_size=16, max_size=16), min_size=1, max_size=4),
@@ -252,13 +252,13 @@ def test_a_random_point_is_uniform_in_the_ball():
     )  # half the radius, a quarter of the area
 
 
-@pytest.mark.parametrize("name", WAYS)
+@pytest.mark.parametrize("name", KINDS)
 def test_nothing_moves_in_a_ball_of_nothing(name):
     x, y = images()
     assert torch.equal(Attack(name, Ball(0.0), steps=2)(network(), x, y, dice()), x)
 
 
-@pytest.mark.parametrize("name", WAYS)
+@pytest.mark.parametrize("name", KINDS)
 def test_the_same_dice_find_the_same_and_the_model_stays_as_it_is(name):
     model, (x, y) = network(), images()
     before = [weight.clone() for weight in model.parameters()]
