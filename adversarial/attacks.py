@@ -247,6 +247,11 @@ class Attack:
         return torch.cat(made)
 
     @property
+    def climbing(self) -> tuple[int, int]:
+        """Steps and restarts; 1 and 1 of an attack that does not climb."""
+        return (self.steps, self.restarts) if KINDS[self.name].uses == CLIMBING else (1, 1)
+
+    @property
     def alpha(self) -> float:
         """α."""
         usual = {"fgsm-rs": 1.25, "climb": max(2.5 / self.steps, FINEST), "pgd": max(2.5 / self.steps, FINEST)}

@@ -369,10 +369,11 @@ def robust(result: dict[str, Any]) -> list[str]:
 
     def row(method: str, attack: str) -> str:
         name = f"{method}_{attack}"
-        there = [f"{published[key]['value']:.1%}" for key in (f"{method}_clean", name) if key in published]
+        both = (published.get(key) for key in (f"{method}_clean", name))
+        there = [f"{one['value']:.1%}" if one else "–" for one in both]
         verdicts = {verdict.partition(":")[0] for verdict in f[f"{name}_verdict"]}
-        cells = [f"{f[row]['mean']:.1%}" for row in (f"{method}_clean", f"{method}_noise", f"{name}_transfer")]
-        cells += [f"{f[name]['mean']:.1%}", ", ".join(sorted(verdicts)), " / ".join(there)]
+        rows = [*(f"{method}_{row}" for row in ("clean", "noise", "universal")), f"{name}_transfer", name]
+        cells = [*(f"{f[row]['mean']:.1%}" for row in rows), ", ".join(sorted(verdicts)), " / ".join(there)]
         return f"| {method.replace('_', ' ')} | {attack} | {' | '.join(cells)} | {f[f'{method}_minutes']:.1f} |"
 
     return [
@@ -380,8 +381,8 @@ def robust(result: dict[str, Any]) -> list[str]:
         "last checkpoint; published are clean and attacked accuracy. The alarm is about the attack of its row, and "
         "looks at 200 images; what it calls no evidence is none.",
         "",
-        "| training | attack | clean | noise | transfer | attacked | the alarm | published | minutes |",
-        "|---|---|---:|---:|---:|---:|---|---:|---:|",
+        "| training | attack | clean | noise | universal | transfer | attacked | the alarm | published | minutes |",
+        "|---|---|---:|---:|---:|---:|---:|---|---:|---:|",
         *(row(method, attack) for method, attacks in protocol["attacks"].items() for attack in attacks),
     ]
 
@@ -397,7 +398,7 @@ def robust_autoattack(result: dict[str, Any]) -> list[str]:
 
     return [
         f"**AutoAttack** beside the PGD of that table, on the same first {result['protocol']['samples']:,} held-out "
-        f"images, {len(result['seeds'])} seeds; published is AutoAttack on all 10,000.",
+        f"images, {len(result['seeds'])} seeds (the error of so few images comes on top); published are all 10,000.",
         "",
         "| training | clean | PGD | AutoAttack | published |",
         "|---|---:|---:|---:|---:|",

@@ -47,6 +47,7 @@ class Siege(NamedTuple):
 
     attack: Attack
     targeted: bool
+    images: int
     stood: dict[str, Stood]  # by attack; the one that was asked for last
     checks: list[Check]
 
@@ -122,7 +123,7 @@ def besieged(subject: Subject, options: Options, device: str, watch: Watch = unw
     checks = alarm.sounded(
         model, x[some], y[some], made[title(attack)][some], attack, dice, other, part_of(watch, 4, 5)
     )
-    return Siege(attack, options.targeted, stood, checks)
+    return Siege(attack, options.targeted, len(x), stood, checks)
 
 
 def title(attack: Attack) -> str:
@@ -151,7 +152,7 @@ def record_of(siege: Siege, options: Options, update: int) -> dict[str, Any]:
         "update": update,
         "attack": settings_of(siege.attack),
         "targeted": siege.targeted,
-        "samples": options.samples,
+        "samples": siege.images,
         "seed": options.seed,
         "accuracy": {name: stood._asdict() for name, stood in siege.stood.items()},
         "verdict": alarm.evidence(siege.checks),
@@ -165,17 +166,17 @@ def settings_of(attack: Attack) -> dict[str, Any]:
     return {name: told[name] for name in ("name", "ball", *attacks.KINDS[attack.name].uses)}
 
 
-def path_of(attack: Attack, options: Options, update: int, run: Path) -> Path:
-    """Where in the run's folder it is kept."""
+def path_of(attack: Attack, images: int, options: Options, update: int, run: Path) -> Path:
+    """Where in the run's folder it is kept, of an attack on so many images."""
     words = [f"{update:08d}", title(attack).replace("×", "x"), attack.ball.norm, f"{attack.ball.epsilon:g}"]
     words += [f"step{attack.step:g}"] * bool(attack.step) + ["targeted"] * options.targeted
-    words += [f"seed{options.seed}", str(options.samples)]
+    words += [f"seed{options.seed}", str(images)]
     return run / FOLDER / f"{'-'.join(words)}.json"
 
 
 def keep(siege: Siege, options: Options, update: int, run: Path) -> Path:
     """Write it into the run's folder."""
-    path = path_of(siege.attack, options, update, run)
+    path = path_of(siege.attack, siege.images, options, update, run)
     path.parent.mkdir(exist_ok=True)
     write_aside(path, (json.dumps(record_of(siege, options, update), indent=2) + "\n").encode())
     return path

@@ -53,7 +53,7 @@ def sounded(model, x, y, attack, other):
 
 def test_an_honest_model_is_evidence():
     assert [check.name for check in alarm.judged(HONEST) if not check.passed] == []
-    assert alarm.evidence(alarm.judged(HONEST)) == "evidence: 15 checks passed"
+    assert alarm.evidence(alarm.judged(HONEST)) == "evidence: 16 checks passed"
 
 
 def test_all_checks_are_told_in_the_head_of_the_module():
@@ -64,6 +64,7 @@ def test_all_checks_are_told_in_the_head_of_the_module():
 @pytest.mark.parametrize(
     ("changes", "fired"),
     [
+        ({"images": 49}, {"enough"}),
         ({"looks_apart": 1e-9}, {"steady"}),
         ({"alone_apart": 0.01}, {"alone"}),
         ({"probabilities": True}, {"logits"}),
@@ -136,6 +137,27 @@ def test_attacks_that_are_as_good_as_each_other_are_seldom_told_apart_and_weaker
 
     assert fired(missed=0) < 0.04
     assert fired(missed=0.25) > 0.9
+
+
+@pytest.mark.parametrize("name", ["square", "transfer", "chance"])
+def test_who_finds_more_without_the_slope_sets_it_off_whichever_images_he_finds(name):
+    """That he finds others than the attack is what masking looks like, and none of chance's doing."""
+    found = {"attack": frozenset(range(80)), "many": frozenset(range(80)), "longer": frozenset(range(80))}
+    for more, passed in ((6, True), (7, False)):
+        checks = alarm.judged(HONEST._replace(**found, **{name: frozenset(range(80, 160 + more))}))
+        assert {check.name for check in checks if not check.passed} == (set() if passed else {name})
+
+
+def test_a_smaller_ball_that_leaves_less_sets_it_off_whichever_images_it_is():
+    one_step = {"one_step": frozenset(range(40)), "one_step_half": frozenset(range(100, 147))}
+    checks = alarm.judged(HONEST._replace(**one_step))
+    assert {check.name for check in checks if not check.passed} == {"monotone"}
+
+
+def test_a_few_images_are_no_evidence():
+    x, y = bright_and_dark(40)
+    checks = sounded(Stripes().eval(), x, y, Attack("pgd", Ball(0.05), steps=10), Stripes().eval())
+    assert alarm.evidence(checks) == "not evidence: enough failed"
 
 
 def test_every_check_has_a_case():
@@ -298,23 +320,29 @@ def test_what_is_checked_is_what_the_attack_made():
     assert left < 0.9
 
 
-def test_yardsticks_climb_as_far_whatever_the_attack_takes():
+def test_yardsticks_climb_as_far_as_the_attack_and_no_less_than_usual():
     slopes = []
 
-    class Counting(Stripes):
+    class Unmoved(Stripes):
         def forward(self, x):
             slopes.append(torch.is_grad_enabled())
-            return super().forward(x)
+            return super().forward(x) * 1e-6 + torch.tensor([0.0, 1.0])  # so that every restart is made
 
-    counts = []
-    for attack in (Attack("square", Ball(0.05), steps=1), Attack("square", Ball(0.05), steps=10**6, step=7.0)):
+    def climbed(attack):
         slopes.clear()
-        x, y = bright_and_dark(10)
-        alarm.sounded(Counting().eval(), x, y, x, attack, dice(), Stripes().eval())
-        counts.append((sum(slopes), len(slopes)))
+        x, y = torch.full((10, 1, SIDE, SIDE), 0.6), torch.ones(10, dtype=torch.int64)
+        alarm.sounded(Unmoved().eval(), x, y, x, attack, dice(), Stripes().eval())
+        of_nothing = {"square": 0, "fgsm": 1, "climb": 1, "pgd": 2}[attack.name]  # the attack itself, with ε = 0
+        return sum(slopes) - of_nothing - 4  # two of one step, and two slopes
+
+    ball, five = Ball(0.05), 5  # many, twice as many, ε / 2, the widest
     assert alarm.STEPS >= 40
-    assert counts[0] == counts[1]
-    assert counts[0][0] == 5 * alarm.STEPS + 4  # many, twice as many, ε / 2, the widest; two of one step, two slopes
+    for steps in (1, 10**6):
+        assert climbed(Attack("square", ball, steps=steps, step=7.0, restarts=9)) == five * alarm.STEPS
+    assert climbed(Attack("fgsm", ball, steps=10**6, restarts=9)) == five * alarm.STEPS
+    assert climbed(Attack("climb", ball, steps=2)) == five * alarm.STEPS
+    assert climbed(Attack("pgd", ball, steps=2, restarts=3)) == five * alarm.STEPS * 3
+    assert climbed(Attack("climb", ball, steps=60, step=7.0)) == five * 60
 
 
 def test_yardsticks_begin_alike(monkeypatch):

@@ -9,6 +9,7 @@ from rich.console import Console
 from sparring.adversarial import alarm
 from sparring.adversarial.alarm import Check
 from sparring.adversarial.attacks import Attack, Ball
+from sparring.agents import statistics
 from sparring.runners import cli, siege
 from sparring.runners.folder import RunFolder
 from sparring.runners.job import Job
@@ -54,8 +55,8 @@ def test_a_run_is_attacked_beside_baselines_and_the_alarm_has_the_last_word(run,
         "step": 0.0,
         "restarts": 2,
     }
-    assert [check["name"] for check in record["checks"]][:2] == ["steady", "alone"]
-    assert len(record["checks"]) == 15
+    assert [check["name"] for check in record["checks"]][:2] == ["enough", "steady"]
+    assert len(record["checks"]) == 16
     left = {name: stood["accuracy"] for name, stood in record["accuracy"].items()}
     assert left["PGD-10×2"] <= left["fgsm"] <= left["clean"]
     assert left["PGD-10×2"] <= min(left["noise"], left["universal"], left["transfer"])
@@ -64,6 +65,15 @@ def test_a_run_is_attacked_beside_baselines_and_the_alarm_has_the_last_word(run,
         assert stood["reached"] is None
     for name in [*BASELINES, "PGD-10×2", "95 % interval", "landscape", "passed", record["verdict"], str(path)]:
         assert name in said
+
+
+def test_no_more_images_are_told_than_there_are(run, capsys):
+    path, record, _ = attacked(run, "--attack", "fgsm", "--samples", 1_000, capsys=capsys)
+    assert record["samples"] == 597
+    assert path.name == "00000006-fgsm-linf-0.2-seed0-597.json"
+    clean = record["accuracy"]["clean"]
+    right = round(597 * clean["accuracy"])
+    assert (clean["accuracy"], clean["low"], clean["high"]) == pytest.approx(tuple(statistics.rate(right, 597)))
 
 
 def test_what_is_not_said_is_as_the_run_has_it(run, capsys):
@@ -136,7 +146,7 @@ def test_the_same_command_finds_the_same(run, capsys):
 
 def test_what_a_masked_model_stands_is_not_evidence():
     checks = [Check("steady", True, "so"), Check("square", False, "asking for logits leaves 3.0%, this 98.0%")]
-    found = siege.Siege(Attack("fgsm", Ball(0.1)), False, {"fgsm": siege.Stood(0.98, 0.9, 1.0)}, checks)
+    found = siege.Siege(Attack("fgsm", Ball(0.1)), False, 50, {"fgsm": siege.Stood(0.98, 0.9, 1.0)}, checks)
     paper = Console(record=True, width=120)
     siege.show(found, paper)
     said = paper.export_text()
