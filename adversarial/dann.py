@@ -409,9 +409,15 @@ def experiment(config: Config, *, seed: int, device: str) -> Experiment:
     """Two domains, from data that are there.
 
     Raises:
-        BadInputError: they are not, they do not fit each other, or the dynamics cannot move this game.
+        BadInputError: they are not, they do not fit each other, there are fewer than are to be labelled, or the
+            dynamics cannot move this game.
     """
     source, target = both_domains(config)
+    if config.labelled > len(target.train.x):
+        raise BadInputError(
+            f"labelled is {config.labelled}, and {target.name} has {len(target.train.x)} images to learn from; "
+            "0 takes them all"
+        )
     made_anew = source if source.name == "mnistm" else target
     first = int(np.random.SeedSequence(seed).generate_state(1)[0])
     game = Adaptation(config, players_of(config, source, target, first)).to(device)
@@ -486,6 +492,7 @@ def protocol_of(config: Config, precision: networks.Precision, held_out: int, se
         "λ": f"{config.weight:g} {config.weight_rule}",
         **({"learner": f"averaged with decay {config.average:g}"} if config.average else {}),
         "steps": config.schedule.steps,
+        **({"rate": f"falls every {config.schedule.rounds} steps"} if config.rate_rule == "inverse" else {}),
         "batch": config.batch,
         "precision": precision,
         "samples": min(config.schedule.samples, held_out),

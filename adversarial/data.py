@@ -263,6 +263,10 @@ def parsed(content: bytes, path: Path) -> NDArray[np.uint8]:
 def _images(pixels: NDArray[np.uint8], classes: NDArray[np.uint8], path: Path) -> Labelled:
     if pixels.ndim != 3 or classes.shape != pixels.shape[:1]:
         raise BadInputError(f"{path} has shape {pixels.shape} and its labels {classes.shape}, not [N, H, W] and [N]")
+    if not pixels.size:
+        raise BadInputError(
+            f"{path} has shape {pixels.shape}: there is nothing in it to learn from or to be asked about"
+        )
     return Labelled(torch.from_numpy(pixels / np.float32(127.5) - 1)[:, None], torch.from_numpy(classes.astype(int)))
 
 

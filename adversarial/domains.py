@@ -206,7 +206,7 @@ def cropped(photos: Sequence[Array], count: int, side: int, seed: int) -> Array:
 @functools.cache
 def mnist(home: Path) -> Domain:
     """MNIST in three equal channels."""
-    known = data.idx(home / "mnist", data.MNIST_SHA256)
+    known = data.idx(data.folder_of(str(home)), data.MNIST_SHA256)
     train, test = (in_colour(Labelled((part.x + 1) / 2, part.y)) for part in (known.train, known.held_out))
     return Domain("mnist", train, test)
 
@@ -245,7 +245,7 @@ def photos_in(home: Path, side: int) -> list[Array]:
     Raises:
         BadInputError: there are fewer than two, or one is smaller than a crop.
     """
-    paths = sorted(path for path in home.rglob("*") if path.suffix.lower() in PHOTO_ENDINGS)
+    paths = sorted(path for path in home.rglob("*") if path.suffix.lower() in PHOTO_ENDINGS and path.is_file())
     if len(paths) < 2:
         raise BadInputError(f"{home} holds {len(paths)} photos ({', '.join(PHOTO_ENDINGS)}); two or more are needed")
     found = []
@@ -269,8 +269,8 @@ def decoded(raw: bytes, path: Path) -> Array:
 
     try:
         return np.asarray(Image.open(io.BytesIO(raw)).convert("RGB"))
-    except OSError as error:
-        raise BadInputError(f"{path} is no picture: {error}") from None
+    except (OSError, ValueError, Image.DecompressionBombError) as error:
+        raise BadInputError(f"{path} is no picture, or one that cannot be read: {error}") from None
 
 
 @functools.cache

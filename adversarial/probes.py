@@ -111,7 +111,8 @@ def picture(sheet: Sheet, images: Tensor, classes: int, title: str) -> Array:
 
 
 def principal(features: Array) -> Array:
-    """Features [N, F] in the axes along which they vary most, at most `COMPONENTS` of them [N, C]."""
+    """Features [N, F] in the axes along which they vary most, at most `COMPONENTS` of them [N, C]; finite."""
+    features = np.nan_to_num(features)
     centred = features - features.mean(0)
     _, _, axes = np.linalg.svd(centred, full_matrices=False)
     return np.asarray(centred @ axes[:COMPONENTS].T)
@@ -121,6 +122,8 @@ def near(features: Array) -> Array:
     """Features [N, C] in the plane [N, 2], neighbours beside each other (van der Maaten & Hinton, 2008)."""
     from sklearn.manifold import TSNE
 
+    if not features.any():  # what never varies has no neighbours; t-SNE would not survive it
+        return np.zeros((len(features), 2), features.dtype)
     return np.asarray(TSNE(init="pca", perplexity=min(30, len(features) / 4), random_state=0).fit_transform(features))
 
 

@@ -119,6 +119,7 @@ def protocols(done: Mapping[str, Sweep], words: Mapping[str, Sequence[str]], see
     return {
         name: {
             **{key: told for key, told in sweep.folder(seed).judgement()["protocol"].items() if key != "seeds"},
+            "threads": sweep.folder(seed).record["threads"],
             "job": ["sparring", "sweep", "dann", *words[name]],
         }
         for name, sweep in done.items()
@@ -170,7 +171,7 @@ def measure(
             "methods": protocols(done, asked(options, methods), options.seeds[0]),
         },
         seeds=options.seeds,
-        notes=f"Means over seeds with bootstrap intervals; _minutes are of a run's training on one thread. {notes}",
+        notes=f"Means over seeds with bootstrap intervals; _minutes are of a run's training. {notes}",
         published=published,
     )
     draw(figures, list(done), f"{claim}: {len(options.seeds)} seeds", path)

@@ -296,11 +296,15 @@ def adaptation(result: dict[str, Any]) -> list[str]:
         gap, there = f.get(f"{name}_share_of_gap"), published.get(name)
         spread, seen = f"{100 * f[f'{name}_std']:.1f}", f"{f[f'{name}_a_distance']['mean']:.2f}"
         cells = (share(f[name]), spread, f"{gap['mean']:.0%}" if gap else "", seen)
-        return f"| {name.replace('_', ' ')} | {' | '.join(cells)} | {f[f'{name}_minutes']:.1f} | {told(there)} |"
+        threads = methods[name].get("threads", 1)
+        minutes = f"{f[f'{name}_minutes']:.1f}" + f" on {threads} threads" * (threads > 1)
+        return f"| {name.replace('_', ' ')} | {' | '.join(cells)} | {minutes} | {told(there)} |"
 
     def told(there: dict[str, Any] | None) -> str:
         return "" if there is None else there["value"] if isinstance(there["value"], str) else f"{there['value']:.1%}"
 
+    if not methods:
+        return unended(f)
     where = next(iter(methods.values()))["name"].replace("-to-", " → ")
     copies = any("layers copied" in one for one in methods.values())
     later = " Who copies layers learns from the target in the second half of the rounds only." if copies else ""
@@ -322,22 +326,25 @@ def adaptation(result: dict[str, Any]) -> list[str]:
 def spread(result: dict[str, Any]) -> list[str]:
     """Why reproductions differ."""
     f, settings = result["figures"], result["protocol"]["settings"]
+    if not settings:
+        return unended(f)
     choices = list(next(iter(settings.values())))
     symbols = {"weight": "λ", "weight-rule": "λ over time", "learning-rate": "η", "rate-rule": "η over time"}
 
     def row(name: str, chosen: dict[str, str]) -> str:
         cells = [chosen[choice] for choice in choices]
-        cells += [share(f[name]), f"{f[f'{name}_std']:.1%}", f"{f[f'{name}_a_distance']['mean']:.2f}"]
+        dead, seen = f[f"{name}_collapsed"] or "", f[f"{name}_a_distance"]["mean"]
+        cells += [share(f[name]), f"{f[f'{name}_std']:.1%}", f"{dead}", f"{seen:.2f}"]
         return f"| {' | '.join(cells)} |"
 
+    first = "the first row is the paper's protocol in 8,600 steps, with half of its λ. " if "base" in settings else ""
     return [
-        f"**Why reproductions of DANN differ** (MNIST → MNIST-M, {len(result['seeds'])} seeds, last checkpoint): the "
-        "first row is the paper's protocol in ten epochs, with half of its λ. Published reproductions range from 67 to "
-        f"93 %. {furthest(f, settings)}",
+        f"**Why reproductions of DANN differ**: MNIST → MNIST-M, {len(result['seeds'])} seeds, last checkpoint; {first}"
+        f"Published reproductions range from 67 to 93 %. {furthest(f, settings)}",
         "",
         f"| {' | '.join(symbols.get(choice, choice) for choice in choices)} | accuracy | 95 % interval | std "
-        "| A-distance |",
-        f"|{'---|' * len(choices)}---:|---:|---:|---:|",
+        "| collapsed | A-distance |",
+        f"|{'---|' * len(choices)}---:|---:|---:|---:|---:|",
         *(row(name, chosen) for name, chosen in settings.items()),
         *unended(f),
     ]
@@ -349,17 +356,29 @@ def unended(f: dict[str, Any]) -> list[str]:
 
 
 def furthest(f: dict[str, Any], settings: dict[str, dict[str, str]]) -> str:
-    """Which choice moves most, and how far all of them reach."""
-    means = {name: f[name]["mean"] for name in settings}
-    low, high = min(means, key=means.__getitem__), max(means, key=means.__getitem__)
-    told = f"Here they range from {means[low]:.1%} ({low}) to {means[high]:.1%} ({high})."
-    alone = {(choice, value): by for choice, values in f.get("moves", {}).items() for value, by in values.items()}
+    """How far all of them reach, which choice moves most, and what kills runs: those have a mean of nothing."""
+    dead = {name: f[f"{name}_collapsed"] for name in settings if f[f"{name}_collapsed"]}
+    means = {name: f[name]["mean"] for name in settings if name not in dead}
+    told = ""
+    if means:
+        low, high = min(means, key=means.__getitem__), max(means, key=means.__getitem__)
+        told = f"Here they range from {means[low]:.1%} ({low}) to {means[high]:.1%} ({high})."
+    alone = {
+        (choice, value): by
+        for choice, values in f.get("moves", {}).items()
+        for value, by in values.items()
+        if f"{choice}_{value}".replace("-", "_") not in dead
+    }
     if "effects" in f:
         choice = max(f["effects"], key=f["effects"].__getitem__)
         told += f" Averaged over the others, {choice} moves the mean most, by {100 * f['effects'][choice]:.1f} points."
     elif alone:
-        most = max(alone, key=lambda one: abs(alone[one]))
-        told += f" Of single choices, {' '.join(most)} moves the mean most, by {100 * alone[most]:+.1f} points."
+        most = max(alone, key=lambda one: abs(alone[one]["mean"]))
+        by, low, high = (f"{100 * alone[most][end]:+.1f}" for end in ("mean", "low", "high"))
+        told += f" Of single choices, {' '.join(most)} moves the mean most, by {by} points ({low} to {high})."
+    if dead:
+        runs = ", ".join(f"{name.replace('_', ' ')} ({count} of {f[name]['n']})" for name, count in dead.items())
+        told += f" Runs collapsed, so that they cannot read the source either, with {runs}: their means say little."
     return told
 
 

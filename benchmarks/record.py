@@ -23,19 +23,10 @@ import torch  # noqa: E402
 
 from sparring.agents import statistics  # noqa: E402
 from sparring.envs.files import write_aside  # noqa: E402
-from sparring.runners.job import cores  # noqa: E402
+from sparring.runners.job import cores, processor  # noqa: E402
 
 RESULTS = Path(__file__).parent / "results"
 PACKAGES = ("torch", "numpy", "gymnasium", "ale-py", "stable-baselines3")
-
-
-def processor() -> str:
-    """The CPU's name, where the system tells."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
 def over_seeds(values: Sequence[float]) -> dict[str, Any]:

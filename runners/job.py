@@ -169,7 +169,7 @@ def inexact(stored: Job, asked: Job, record: Mapping[str, Any]) -> list[str]:
     now = versions()
     changed = [f"{name} {old} → {now.get(name)}" for name, old in record["versions"].items() if old != now.get(name)]
     if changed:
-        reasons.append(f"other versions: {', '.join(changed)}")
+        reasons.append(f"other versions or hardware: {', '.join(changed)}")
     return [f"{reason}; the numbers will agree, but not to the last bit" for reason in reasons]
 
 
@@ -248,9 +248,19 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def processor() -> str:
+    """The CPU's name, where the system tells."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
 def versions() -> dict[str, str]:
-    """Of everything that may change a result."""
-    return {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in PACKAGES}}
+    """Of everything that may change a result; the processor is, whose kernels add in an order of their own."""
+    packages = {name: importlib.metadata.version(name) for name in PACKAGES}
+    return {"python": platform.python_version(), **packages, "processor": processor()}
 
 
 def longer(job: Job) -> str:

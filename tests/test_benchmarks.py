@@ -22,8 +22,9 @@ def scripts(monkeypatch):
     return SimpleNamespace(**{name: importlib.import_module(name) for name in names})
 
 
-def figure(mean):
-    return {"mean": mean, "low": mean - 0.01, "high": mean + 0.01, "n": 5}
+def figure(*values):
+    mean = sum(values) / len(values)
+    return {"mean": mean, "low": mean - 0.01, "high": mean + 0.01, "n": len(values), "per_seed": list(values)}
 
 
 class Swept:
@@ -39,6 +40,7 @@ class Swept:
         return SimpleNamespace(
             judgement=lambda: {**found, "target_entropy": 0.1, "protocol": protocol},
             rows=lambda name: [{"learning": 60.0}],
+            record={"threads": 1},
         )
 
 
@@ -74,7 +76,7 @@ def test_a_methods_protocol_is_that_of_its_runs_and_its_job_tells_their_length(s
     done = {"dann": Swept(dann.PRESETS["mnist"].config, (0.7,), {"steps": 70, "samples": 123})}
     told = scripts.adaptation.protocols(done, words, 0)
     job = ["sparring", "sweep", "dann", "--preset", "mnist", "--steps", "70"]
-    assert told == {"dann": {"name": "x", "steps": 70, "samples": 123, "job": job}}
+    assert told == {"dann": {"name": "x", "steps": 70, "samples": 123, "threads": 1, "job": job}}
 
 
 def test_the_spreads_settings_say_what_they_are_and_how_far_they_move(scripts):
@@ -90,20 +92,71 @@ def test_the_spreads_settings_say_what_they_are_and_how_far_they_move(scripts):
         rate = ("0.001", "constant") if chosen["optimiser"] == "adam" else ("0.01", "inverse")
         assert (chosen["learning-rate"], chosen["rate-rule"]) == rate
         assert " ".join(spread.words_of(chosen)).endswith(f"--learning-rate {rate[0]} --rate-rule {rate[1]}")
-    figures = {name: figure(0.7) for name in settings}
-    figures |= {"optimiser_adam": figure(0.75), "normalisation_none": figure(0.4), "bn_adam": figure(0.95)}
-    found = spread.moves(figures, settings)
-    assert found["optimiser"] == pytest.approx({"adam": 0.05})
-    assert found["normalisation"] == pytest.approx({"instance": 0.0, "none": -0.3})
-    assert found.keys() == spread.CHOICES.keys()
-    figures |= {f"{name}_std": 0.01 for name in settings} | {f"{name}_a_distance": figure(1.0) for name in settings}
-    lines = scripts.readme.spread(
-        {"figures": {**figures, "moves": found}, "protocol": {"settings": settings}, "seeds": [0, 1]}
-    )
+
+
+@pytest.fixture
+def spread(scripts):
+    """Figures of the spread over two seeds, and a function that renders them."""
+    settings = scripts.dann_spread.settings(grid=False)
+    figures = {name: figure(0.6, 0.8) for name in settings}
+    figures |= {"optimiser_adam": figure(0.67, 0.83), "normalisation_none": figure(0.6, 0.2), "bn_adam": figure(0.9, 1)}
+
+    def rendered(source=None, names=tuple(settings), failed=()):
+        chosen = {name: settings[name] for name in names if name not in failed}
+        found = {name: figures[name] for name in chosen} | {"failed": {name: {0: "died"} for name in failed}}
+        for name in chosen:
+            dead = scripts.dann_spread.collapsed(figure(*(source or {}).get(name, (0.99, 0.98))))
+            found |= {f"{name}_std": 0.01, f"{name}_a_distance": figure(1.0), f"{name}_collapsed": dead}
+        if "base" in chosen:
+            found["moves"] = scripts.dann_spread.moves(found, chosen)
+        return found, scripts.readme.spread({"figures": found, "protocol": {"settings": chosen}, "seeds": [0, 1]})
+
+    return rendered
+
+
+def test_the_spread_says_how_far_each_choice_moves_seed_by_seed(scripts, spread):
+    figures, lines = spread()
+    moves = figures["moves"]
+    assert moves.keys() == scripts.dann_spread.CHOICES.keys()
+    assert moves["optimiser"]["adam"]["per_seed"] == pytest.approx([0.07, 0.03])
+    assert moves["normalisation"]["none"]["mean"] == pytest.approx(-0.3)
+    assert "the first row is the paper's protocol" in lines[0]
     assert "Here they range from 40.0% (normalisation_none) to 95.0% (bn_adam)." in lines[0]
-    assert "Of single choices, normalisation none moves the mean most, by -30.0 points." in lines[0]
+    assert "Of single choices, normalisation none moves the mean most, by -30.0 points (-60.0 to +0.0)." in lines[0]
+    assert "collapsed, so" not in lines[0]
     assert "| η | η over time |" in lines[2]
     assert "| 0.001 | constant |" in next(line for line in lines if "| adam |" in line)
+
+
+def test_a_mean_over_runs_that_died_is_none_that_says_what_a_choice_is_worth(spread):
+    figures, lines = spread(source={"normalisation_none": (0.97, 0.11), "bn_adam": (0.49, 0.1)})
+    assert (figures["normalisation_none_collapsed"], figures["base_collapsed"]) == (1, 0)
+    assert "Here they range from 70.0% (base) to 75.0% (optimiser_adam)." in lines[0]
+    assert "Of single choices, optimiser adam moves the mean most, by +5.0 points (+3.0 to +7.0)." in lines[0]
+    assert "cannot read the source either, with normalisation none (1 of 2), bn adam (2 of 2): their" in lines[0]
+    [row] = [line for line in lines if line.startswith("| none | none | no | sgd")]
+    assert "| 1.0% | 1 | 1.00 |" in row
+
+
+def test_settings_that_failed_are_named_and_the_first_row_is_only_told_where_it_is_there(spread):
+    lines = spread(failed=("base",))[1]
+    assert "the first row" not in lines[0]
+    assert lines[-1] == "Without figures, for seeds of theirs failed: base."
+    assert spread(names=("base",), failed=("base",))[1] == ["", "Without figures, for seeds of theirs failed: base."]
+
+
+def test_methods_are_rendered_without_those_that_failed_and_with_the_threads_they_took(scripts):
+    protocol = {"name": "digits-to-colour-digits", "threads": 1}
+    figures = {name: figure(0.5, 0.7) for name in ("dann", "cdan")}
+    figures |= {f"{name}_std": 0.01 for name in figures} | {f"{name}_a_distance": figure(1.0) for name in figures}
+    figures |= {"dann_minutes": 1.25, "cdan_minutes": 4.0, "failed": {"adda": {1: "died"}}}
+    result = {"figures": figures, "published": {}, "seeds": [0, 1]}
+    methods = {"dann": protocol, "cdan": protocol | {"threads": 2}}
+    lines = scripts.readme.adaptation(result | {"protocol": {"methods": methods, "runs at a time": 2}})
+    assert [line.split(" | ")[-2] for line in lines[4:6]] == ["1.2", "4.0 on 2 threads"]
+    assert lines[-1] == "Without figures, for seeds of theirs failed: adda."
+    nothing = scripts.readme.adaptation(result | {"protocol": {"methods": {}, "runs at a time": 2}})
+    assert nothing == lines[-2:]
 
 
 def test_a_transfer_attack_is_told_with_the_attack_that_it_repeats(scripts, monkeypatch):

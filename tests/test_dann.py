@@ -545,6 +545,7 @@ def test_settings_that_learn_otherwise_are_never_told_alike():
         (transfer, dataclasses.replace(transfer, copied=2)),
         (transfer, dataclasses.replace(transfer, frozen=True)),
         (mnist, dataclasses.replace(mnist, photos="somewhere")),
+        (mnist, dataclasses.replace(mnist, schedule=dataclasses.replace(mnist.schedule, rounds=2))),
     ]
     for one, other in pairs:
         assert dann.protocol_of(one, "fp32", 100, 0) != dann.protocol_of(other, "fp32", 100, 0)
@@ -683,6 +684,11 @@ def test_the_networks_are_the_papers_for_mnist():
 def test_what_cannot_be_is_refused(changes, said):
     with pytest.raises(BadInputError, match=said):
         config(**changes)
+
+
+def test_more_labels_than_there_are_are_refused():
+    with pytest.raises(BadInputError, match="labelled is 20000, and colour-digits has 19200 images to learn from"):
+        dann.experiment(config(method="train-on-target", labelled=20_000), seed=0, device="cpu")
 
 
 def test_domains_that_do_not_fit_are_refused(monkeypatch):

@@ -157,6 +157,10 @@ def test_what_is_wrong_with_a_folder_is_said(folder, monkeypatch):
         BadInputError, match=r"is not MNIST's: its content has sha256 [0-9a-f]{64}, and MNIST's has ba89"
     ):
         data.load("mnist", str(folder))
+    (folder / "t10k-images-idx3-ubyte").write_bytes(idx_bytes(np.zeros((0, 4, 5), np.uint8)))
+    (folder / "t10k-labels-idx1-ubyte.gz").write_bytes(gzip.compress(idx_bytes(np.zeros(0, np.uint8))))
+    with pytest.raises(BadInputError, match=r"t10k-images-idx3-ubyte has shape \(0, 4, 5\): there is nothing in it"):
+        load()
     (folder / "train-images-idx3-ubyte").unlink()
     with pytest.raises(
         BadInputError, match=r"there is no train-images-idx3-ubyte \(or .*gz\) in .*at https://.*--data-dir"

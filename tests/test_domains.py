@@ -1,5 +1,6 @@
 """Domains: what they hold, how photos come behind digits, and what is wrong with a file."""
 
+import io
 import os
 from pathlib import Path
 
@@ -190,6 +191,26 @@ def test_what_is_wrong_with_photos_is_said(tmp_path):
     (tmp_path / "b.png").write_bytes(b"no picture")
     with pytest.raises(BadInputError, match=r"b\.png is no picture"):
         domains.photos_in(tmp_path, 28)
+    (tmp_path / "b.png").unlink()
+    (tmp_path / "b.png").mkdir()  # a folder is no photo, whatever it is called
+    with pytest.raises(BadInputError, match="holds 1 photos"):
+        domains.photos_in(tmp_path, 28)
+
+
+@pytest.mark.parametrize("raw", [b"P6 5 x 255 ", b"P6 5 6 99999999 ", b"P6 5 6 0 ", b"P6 5 -6 255 ", b"P6 5", b""])
+def test_a_damaged_photo_is_named(raw):
+    with pytest.raises(BadInputError, match=r"some/photo\.ppm is no picture, or one that cannot be read"):
+        domains.decoded(raw + 90 * b"." * bool(raw), Path("some/photo.ppm"))
+
+
+def test_a_photo_that_would_fill_the_memory_is_named(monkeypatch):
+    told = io.BytesIO()
+    Image.fromarray(np.full((50, 60, 3), 7, np.uint8)).save(told, "PNG")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1_000)
+    with pytest.raises(
+        BadInputError, match=r"some/photo\.png is no picture, or one that cannot be read: .*3000 pixels"
+    ):
+        domains.decoded(told.getvalue(), Path("some/photo.png"))
 
 
 @pytest.fixture

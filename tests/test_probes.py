@@ -76,3 +76,11 @@ def test_neighbours_stay_neighbours_in_the_plane():
     assert flat.shape == (80, 2)
     apart = np.linalg.norm(flat[:, None] - flat, axis=2) + 1e9 * np.eye(80)
     assert ((apart.argmin(1) < 40) == (np.arange(80) < 40)).all()
+
+
+@pytest.mark.parametrize("value", [0.0, 1.5, np.nan])
+def test_features_that_died_lie_in_one_place(value):
+    """All units of a layer may; a picture of it must not bring the run down."""
+    flat = probes.near(probes.principal(np.full((100, 50), value, np.float32)))
+    assert flat.shape == (100, 2)
+    assert np.isfinite(flat).all()
