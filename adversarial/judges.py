@@ -202,9 +202,10 @@ def gaussian_mixture(images: Tensor, count: int) -> Tensor:
     """Samples of a mixture of 30 Gaussians with full covariances, fitted to images: a bar that costs seconds."""
     from sklearn.mixture import GaussianMixture
 
-    fitted = GaussianMixture(BAR_COMPONENTS, covariance_type="full", random_state=0).fit(images.flatten(1).numpy())
-    flat = fitted.sample(count)[0].clip(-1, 1).astype(np.float32)
-    return torch.from_numpy(flat).view(count, *images.shape[1:])
+    flat = images.flatten(1).double().numpy()  # in fp32, covariances of pixels that never vary may turn out negative
+    fitted = GaussianMixture(BAR_COMPONENTS, covariance_type="full", random_state=0).fit(flat)
+    drawn = fitted.sample(count)[0].clip(-1, 1).astype(np.float32)
+    return torch.from_numpy(drawn).view(count, *images.shape[1:])
 
 
 def stacked_coverage(made: Tensor, data: Stacked, watch: Watch) -> dict[str, float]:

@@ -508,6 +508,7 @@ def test_the_protocol_is_stored_with_the_number(judged):
         "optimiser": "sgd 0.01 inverse",
         "λ": "1 ramp",
         "steps": 20,
+        "rate": "falls every 5 steps",
         "batch": 8,
         "precision": "fp32",
         "samples": 100,
