@@ -662,6 +662,15 @@ def test_a_precision_is_settled_when_the_run_begins(monkeypatch, algorithm, pres
     assert job.at_home(planned, "auto").config.precision == "fp32"
 
 
+def test_a_resume_on_another_processor_says_that_it_is_not_exact(monkeypatch, finished):
+    stored, record = job.Job.of(RunFolder.open(finished)), RunFolder.open(finished).record
+    assert job.inexact(stored, stored, record) == []
+    monkeypatch.setattr(job, "processor", lambda: "an abacus")
+    [said] = job.inexact(stored, stored, record)
+    assert said.startswith("other versions or hardware: processor ")
+    assert said.endswith(" → an abacus; the numbers will agree, but not to the last bit")
+
+
 def test_a_bf16_run_is_judged_and_goes_on_where_the_hardware_lacks_it(monkeypatch, finished, tmp_path):
     stored = job.Job.of(RunFolder.open(finished))
     swift = dataclasses.replace(stored, config=dataclasses.replace(stored.config, precision="bf16"))

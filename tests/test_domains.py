@@ -279,6 +279,12 @@ def test_mnistm_is_what_its_readme_says():
 
 
 @pytest.mark.skipif(not (SHARED / "mnist").is_dir(), reason="MNIST is not in ../shared/data")
+def test_mnists_own_folder_may_be_named_or_the_one_above():
+    above, own = (domains.load("mnist", os.fspath(folder)) for folder in (SHARED, SHARED / "mnist"))
+    assert torch.equal(above.test.x, own.test.x)
+
+
+@pytest.mark.skipif(not (SHARED / "mnist").is_dir(), reason="MNIST is not in ../shared/data")
 def test_mnistm_is_made_anew_from_any_folder_of_photos(tmp_path):
     save(tmp_path / "a.png", (40, 40), (255, 0, 51))
     save(tmp_path / "b.png", (40, 40), (0, 102, 255))

@@ -316,7 +316,7 @@ def taught():
     """A model of digits after some rounds of each kind."""
     found = {}
     for method in ("natural", "fgsm-rs"):
-        attack = {"attack_steps": 10, "restarts": 3}  # from one point only, chance would have a say in the verdict
+        attack = {"attack_steps": 10, "restarts": 3}  # from one point, ten steps are too weak for the alarm
         settings = config(method=method, epsilon=0.2, batch=100, width=8, schedule=Schedule(300, samples=200), **attack)
         play, table, judge = robust.experiment(settings, seed=0, device="cpu")
         table.reset(1)
