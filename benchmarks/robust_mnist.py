@@ -181,7 +181,7 @@ def main() -> None:
             "trained_with": trained_with,
         },
         seeds=options.seeds,
-        notes="_minutes are of training with its evaluations, on one thread, beside another job. Channels, rate and "
+        notes="_minutes are of training, without its evaluations, on one thread. Channels, rate and "
         "ramp of fgsm_rs were chosen among fifteen settings on seeds 100 to 103 by what PGD-50×2 left of 1,000 images "
         "to learn from (.878 to .933); the ramp of the others, and PGD's climbs and steps, in a few pilots on the same "
         "seeds, judged on held-out images. A number whose _verdict is not evidence says nothing about robustness.",
