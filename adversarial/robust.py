@@ -427,8 +427,8 @@ MNIST = Config(Schedule(steps=6_000, evaluate_every=60, samples=1_000), "mnist")
 PRESETS = {
     "digits": Preset("scikit-learn's digits, ε = 0.2, without a download", DIGITS),
     "mnist-fgsm-rs": Preset(
-        "MNIST, ε = 0.3: ten epochs of one random start and one step, in a ball that grows a little beyond",
-        dataclasses.replace(MNIST, ramp=0.2, margin=1.1, stride=1.0, learning_rate=3e-3, width=32),
+        "MNIST, ε = 0.3: ten epochs of one random start and one step, in a ball that grows",
+        dataclasses.replace(MNIST, ramp=0.2, stride=1.0, learning_rate=3e-3, width=32),
         published=Published("0.888 (0.829 AutoAttack)", "Wong et al., ICLR 2020: PGD-50×10"),
     ),
     "mnist-pgd": Preset(
