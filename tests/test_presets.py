@@ -75,6 +75,11 @@ def test_the_expected_time_of_an_adaptation_is_that_of_its_benchmark(name, claim
     assert preset.minutes == pytest.approx(figures(claim)[f"{preset.own.figure}_minutes"], rel=1 / 2)
 
 
+def test_the_expected_time_of_training_against_many_steps_is_that_of_its_benchmark():
+    preset = catalog.load("robust").PRESETS["mnist-pgd"]
+    assert preset.minutes == pytest.approx(figures("robust_mnist")["pgd_training_minutes"], rel=1 / 2)
+
+
 @pytest.mark.parametrize(("expected", "measured"), list(measured_speeds()))
 def test_an_expected_time_is_that_of_the_throughput_benchmark(expected, measured):
     """As far as machines of the kind and settings differ: by half."""
