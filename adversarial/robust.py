@@ -5,8 +5,7 @@
 The attacker holds δ, one for every image of the batch. In a round it begins where its method says, climbs the loss k
 times, each a step of length α along the steepest way in the ball's norm, and is brought back to ball and image; then
 the model moves once, against what the attacker found. Both see x + r δ, with r = min(1, q / ramp) at the share q of the
-training: in the whole of a large ball from the start, a small model may never leave chance. In training the ball may be
-`margin` times as large as ε, within which the model is judged.
+training: in the whole of a large ball from the start, a small model may never leave chance.
 
     natural    nobody attacks              noise      δ is random in the ball, and nobody climbs
     fgsm       from x itself, k = 1, α = ε
@@ -57,7 +56,7 @@ from sparring.agents.protocol import (
     part_of,
     unwatched,
 )
-from sparring.envs.errors import BadInputError, check_ranges
+from sparring.envs.errors import check_ranges
 from sparring.envs.worlds import Array
 
 Method = Literal["natural", "noise", "fgsm", "fgsm-rs", "pgd", "trades"]
@@ -79,14 +78,12 @@ class Config:
     """ε, in units of the pixels' range"""
     ramp: float = 0.4
     """share of the run over which r rises from 0 to 1; 0: it is 1 throughout"""
-    margin: float = 1.0
-    """radius of the ball in training, in units of ε"""
     norm: Norm = "linf"
     """of the ball: the largest change of a pixel, or the Euclidean length"""
     climbs: int = 7
     """k of pgd and trades"""
     stride: float = 0.0
-    """α in units of the ball in training; 0: 1 for fgsm, 1.25 for fgsm-rs, 2.5 / k for pgd and trades"""
+    """α in units of ε; 0: 1 for fgsm, 1.25 for fgsm-rs, 2.5 / k for pgd and trades"""
     beta: float = 6.0
     """β of trades"""
     batch: int = 100
@@ -106,30 +103,14 @@ class Config:
     Evaluations are fp32"""
 
     def __post_init__(self) -> None:
-        check_ranges(self, margin=(0, inf))
-        if self.norm == "linf" and self.epsilon <= 1 < self.margin * self.epsilon:
-            raise BadInputError(
-                f"margin is {self.margin:g} and epsilon {self.epsilon:g}: pixels would change by "
-                f"{self.margin * self.epsilon:g}, and their range is 1; the margin can be {1 / self.epsilon:g} at most"
-            )
         Ball(self.epsilon, self.norm)
         check_ranges(self, climbs=(1, inf), stride=(0, inf), beta=(0, inf), batch=(1, inf), learning_rate=(0, inf))
         check_ranges(self, ramp=(0, 1), width=(1, inf), attack_steps=(1, inf), restarts=(1, inf))
 
     @property
     def ball(self) -> Ball:
-        """Where the attacker of an evaluation may go."""
+        """Where the attacker may go."""
         return Ball(self.epsilon, self.norm)
-
-    @property
-    def training_ball(self) -> Ball:
-        """Where that of the training may go."""
-        return Ball(self.margin * self.epsilon, self.norm)
-
-    @property
-    def moved(self) -> bool:
-        """Whether the model learns from images that are changed."""
-        return self.method != "natural"
 
     @property
     def climbers(self) -> bool:
@@ -145,14 +126,14 @@ class Config:
     def alpha(self) -> float:
         """α."""
         usual = {"fgsm": 1.0, "fgsm-rs": 1.25}.get(self.method, 2.5 / self.climbs)
-        return (self.stride or usual) * self.training_ball.epsilon
+        return (self.stride or usual) * self.epsilon
 
     @property
     def unused(self) -> dict[str, str]:
         """Options without any effect here, and why."""
         why = f"method is {self.method}"
         many, trades = self.method in ("pgd", "trades"), self.method == "trades"
-        idle = {"climbs": many, "stride": self.climbers, "beta": trades, "ramp": self.moved, "margin": self.moved}
+        idle = {"climbs": many, "stride": self.climbers, "beta": trades, "ramp": self.method != "natural"}
         return {name: why for name, works in idle.items() if not works}
 
     @property
@@ -228,7 +209,7 @@ class Standing(Game[Dealt]):
         if player == "attacker":
             assert self.images is not None
             delta = self.at("attacker")
-            delta.copy_(self.config.training_ball.project(delta, self.images))
+            delta.copy_(self.config.ball.project(delta, self.images))
 
     def loss(self, player: str, batch: Dealt) -> Tensor:
         """As this module's equations say; the attacker's is a sum, so that no image's step depends on the others."""
@@ -252,11 +233,11 @@ def dealer(config: Config, images: Labelled) -> Callable[[torch.Generator, int],
         x, y = data.drawn(images, dice, config.batch * count)
         start = torch.zeros_like(x)
         if config.method == "fgsm-rs":
-            start = config.training_ball.uniform(x, dice)
+            start = config.ball.uniform(x, dice)
         elif config.method in ("noise", "pgd"):
-            start = config.training_ball.anywhere(x, dice)
+            start = config.ball.anywhere(x, dice)
         elif config.method == "trades":
-            start = config.training_ball.project(0.001 * torch.randn(x.shape, generator=dice, device=x.device), x)
+            start = config.ball.project(0.001 * torch.randn(x.shape, generator=dice, device=x.device), x)
         parts = (torch.split(part, config.batch) for part in (x, y, start))
         return [Dealt(*some) for some in zip(*parts, strict=True)]
 
@@ -284,9 +265,7 @@ def experiment(config: Config, *, seed: int, device: str) -> Experiment:
         "model": torch.optim.Adam(model.parameters(), lr=config.learning_rate, fused=True)
     }
     if config.climbers:
-        optimisers["attacker"] = Steepest(
-            list(game.players["attacker"].parameters()), config.training_ball, config.alpha
-        )
+        optimisers["attacker"] = Steepest(list(game.players["attacker"].parameters()), config.ball, config.alpha)
     moves: dynamics.Dynamics[Dealt] = dynamics.Alternating(config.turns, fresh=False)
     rates = {"model": there_and_back(config.schedule.updates)} if config.cyclic else {}
     table = Table(dealer(config, images.train), rounds=config.schedule.rounds, batches=1, device=device)
@@ -337,8 +316,7 @@ def protocol_of(config: Config, precision: networks.Precision, samples: int, see
         "method": config.method,
         **climbs,
         **({"β": config.beta} if config.method == "trades" else {}),
-        **({"ramp": config.ramp} if config.ramp and config.moved else {}),
-        **({"margin": config.margin} if config.margin != 1 and config.moved else {}),
+        **({"ramp": config.ramp} if config.ramp and config.method != "natural" else {}),
         "width": config.width,
         "optimiser": f"adam {config.learning_rate:g} {'cyclic' if config.cyclic else 'constant'}",
         "steps": config.schedule.steps,

@@ -182,8 +182,8 @@ def main() -> None:
         },
         seeds=options.seeds,
         notes="_minutes are of training, without its evaluations, on one thread. Channels, rate, ramp and stride of "
-        "fgsm_rs were chosen among some twenty-five settings, tried on seeds from 100 on, by what PGD leaves of images "
-        "to learn from that were kept back. (Before, other choices had been run on seed 0 and on seeds 0 to 2.) The "
+        "fgsm_rs were chosen among some twenty settings, tried on seeds from 100 on, by what PGD leaves of images to "
+        "learn from, most of them kept back. (Before, other choices had been run on seed 0 and on seeds 0 to 2.) The "
         "ramp of the others, and PGD's climbs and steps, are of a few pilots on the same seeds, judged on held-out "
         "images. A number whose _verdict is not evidence says nothing about robustness.",
         published=PUBLISHED,

@@ -159,27 +159,6 @@ def test_the_attacker_stays_in_ball_and_image(method, norm):
     assert float(lengths) > 0
 
 
-@pytest.mark.parametrize("method", ["noise", "fgsm", "fgsm-rs", "pgd", "trades"])
-def test_a_margin_is_training_in_a_larger_ball(method):
-    """Rounds are bit for bit those of the ball as large as the margin makes it; who judges stays within ε."""
-    wide, large = config(method=method, epsilon=0.2, margin=1.5), config(method=method, epsilon=0.2 * 1.5)
-    learned = []
-    for settings in (wide, large):
-        experiment = robust.experiment(settings, seed=0, device="cpu")
-        for _ in range(2):
-            experiment.algorithm.update(experiment.source.draw(experiment.algorithm))
-        learned.append(experiment.algorithm.game.state_dict())
-    assert all(torch.equal(*pair) for pair in zip(*(one.values() for one in learned), strict=True))
-    assert wide.ball == wide.attack.ball == Ball(0.2)
-
-
-@pytest.mark.parametrize(("settings", "most"), [({"epsilon": 0.8, "margin": 1.3}, 1.25), ({"margin": 11.0}, 10)])
-def test_a_margin_beyond_the_range_of_pixels_is_refused(settings, most):
-    with pytest.raises(BadInputError, match=rf"margin is [\d.]+ .* can be {most:g} at most"):
-        config(**{"epsilon": 0.1, **settings})
-    config(**{"epsilon": 0.1, **settings, "margin": float(most)})
-
-
 def test_no_images_step_depends_on_the_others():
     settings, model = config(method="pgd", epsilon=0.1, climbs=3), Logistic()
     batch = dealt(settings)
@@ -276,7 +255,7 @@ def test_settings_that_learn_otherwise_are_never_told_alike():
 @pytest.mark.parametrize(
     ("method", "unused"),
     [
-        ("natural", {"climbs", "stride", "beta", "ramp", "margin"}),
+        ("natural", {"climbs", "stride", "beta", "ramp"}),
         ("noise", {"climbs", "stride", "beta"}),
         ("fgsm", {"climbs", "beta"}),
         ("pgd", {"beta"}),
