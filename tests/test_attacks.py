@@ -70,6 +70,31 @@ def test_on_a_linear_model_the_worst_case_is_the_dual_norm(name, norm, dual):
     torch.testing.assert_close(losses(linear(weights), found, y), torch.log1p((-expected).exp()), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("margin", [0.0, 17.0, 40.0, 80.0])
+def test_a_sure_model_is_no_masked_one(margin):
+    """FGSM is −ε sign ∇m whatever the margin m, also where fp32's softmax says p(y) = 1 and loses the slope of z_y."""
+    weights = torch.randn(16, generator=dice(3)) / 4
+    model = linear(weights)
+    model[1].weight.data[0] = -weights.abs() / 2  # another way than w: what is left of the slope without z_y is no help
+    model[1].bias.data[1] = margin
+    x, _ = images(low=0.3, high=0.7)
+    y = torch.ones(len(x), dtype=torch.int64)
+    found = Attack("fgsm", Ball(0.1))(model, x, y, dice())
+    expected = -(weights + weights.abs() / 2).sign()  # of ∇m = w_1 − w_0
+    torch.testing.assert_close(found, x + 0.1 * expected.view(PIXELS))
+
+
+@given(st.integers(0, 1000), st.booleans())
+def test_the_loss_is_torchs_cross_entropy(seed, targeted):
+    logits = 6 * torch.randn(20, 4, generator=dice(seed), dtype=torch.float64)
+    logits.requires_grad_()
+    y = torch.randint(4, (20,), generator=dice(seed + 1))
+    theirs = nn.functional.cross_entropy(logits, y, reduction="none") * (-1 if targeted else 1)
+    ours = attacks.rise(logits, y, y if targeted else None)
+    torch.testing.assert_close(ours, theirs)
+    torch.testing.assert_close(*(torch.autograd.grad(loss.sum(), logits)[0] for loss in (ours, theirs)))
+
+
 def test_where_the_image_ends_the_worst_case_is_cut_pixel_by_pixel():
     weights, epsilon = torch.randn(16, generator=dice(3)), 0.3
     x, y = images()
