@@ -70,22 +70,15 @@ class Simultaneous(Dynamics[Batch]):
 class Alternating(Dynamics[Batch]):
     """The players take turns, in their game's order, and each sees what those before have done."""
 
-    def __init__(self, k: int = 1, fresh: bool = True) -> None:
-        """How turns go.
-
-        Args:
-            k: how often the first player moves in a round, before the others move once.
-            fresh: on another batch each time; an attacker of inputs needs the same one again.
-        """
+    def __init__(self, k: int = 1) -> None:
+        """`k`: how often the first player moves in a round, on another batch each time, before the others move once."""
         self.k = at_least_one(k, "the first player moves at least once in a round")
-        self.fresh = fresh
-        self.batches = k if fresh else 1
+        self.batches = k
 
     def step(self, match: Match[Batch], batches: Sequence[Batch]) -> None:
         """w_i ← w_i − η ∇_i L_i, one player after the other; the others see the last batch of the first."""
         first, *others = match.weights
-        for turn in range(self.k):
-            batch = batches[turn if self.fresh else 0]
+        for batch in batches:
             match.move(first, match.gradient(first, batch))
         for player in others:
             match.move(player, match.gradient(player, batches[-1]))

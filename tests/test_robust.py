@@ -14,10 +14,9 @@ from torch.nn.functional import softplus
 from sparring.adversarial import alarm, convnet, data, robust
 from sparring.adversarial.attacks import Attack, Ball, reads
 from sparring.adversarial.domains import Domain
-from sparring.adversarial.dynamics import Alternating
 from sparring.adversarial.game import Match
 from sparring.adversarial.play import Schedule
-from sparring.adversarial.robust import Config, Dealt, Standing, Steepest
+from sparring.adversarial.robust import Answering, Config, Dealt, Standing, Steepest
 from sparring.envs.errors import BadInputError
 from sparring.runners import keepsakes
 
@@ -63,13 +62,14 @@ def match_of(settings, model, rate=0.0):
     game = Standing(settings, model, SHAPE)
     optimisers = {"model": torch.optim.SGD(model.parameters(), lr=rate)}
     if settings.climbers:
-        optimisers["attacker"] = Steepest(list(game.players["attacker"].parameters()), settings.ball, settings.alpha)
+        weights = list(game.players["attacker"].parameters())
+        optimisers["attacker"] = Steepest(weights, settings.ball, lambda: game.climb.alpha)
     return Match(game, optimisers)
 
 
 def played(match, batch, settings):
     match.begin(batch)
-    Alternating(settings.turns, fresh=False).step(match, [batch])
+    Answering().step(match, [batch])
 
 
 # ---------------------------------------------------------------------------------------------- closed forms
@@ -214,14 +214,54 @@ def test_batches_begin_where_their_method_says():
 
 
 @pytest.mark.parametrize(
-    ("method", "alpha", "turns"),
-    [("fgsm", 0.3, 1), ("fgsm-rs", 0.375, 1), ("pgd", 0.3 * 2.5 / 7, 7), ("trades", 0.3 * 2.5 / 7, 7)],
+    ("method", "turns", "alpha"),
+    [("fgsm", 1, 0.3), ("fgsm-rs", 1, 0.375), ("pgd", 7, 0.3 * 2.5 / 7), ("trades", 7, 0.3 * 2.5 / 7)],
 )
-def test_steps_and_turns_are_their_papers(method, alpha, turns):
+def test_steps_and_turns_are_their_papers(method, turns, alpha):
     settings = Config(Schedule(steps=1), method=method)
-    assert settings.alpha == pytest.approx(alpha)
-    assert settings.turns == turns
-    assert dataclasses.replace(settings, stride=0.5).alpha == pytest.approx(0.15)
+    for begun in (1, 2, 100):
+        assert settings.climb(begun) == pytest.approx((turns, alpha))
+        assert dataclasses.replace(settings, stride=0.5).climb(begun) == pytest.approx((turns, 0.15))
+
+
+def test_every_so_many_rounds_fgsm_rs_climbs_as_pgd_does():
+    """By hand: in rounds 3 and 6 of seven 4 steps of 2.5 / 4 ε, in the others one of 1.25 ε; the model moves in all."""
+    settings = config(method="fgsm-rs", epsilon=0.1, pgd_every=3, climbs=4)
+    assert [settings.climb(begun).turns for begun in range(1, 8)] == [1, 1, 4, 1, 1, 4, 1]
+    assert settings.climb(3).alpha == pytest.approx(0.0625)
+    match = match_of(settings, Logistic())
+    asked = []
+    for _ in range(7):
+        played(match, dealt(settings), settings)
+        asked.append(match.gradients)
+    assert list(np.diff([0, *asked])) == [2, 2, 5, 2, 2, 5, 2]
+    assert robust.climb_of(settings) == "1 × 1.25 ε, every 3 rounds 4 × 0.625 ε"
+
+
+def test_a_round_of_many_steps_is_a_round_of_pgd():
+    """From the same beginning, both make the same of attacker and model."""
+    found = []
+    for changes in ({"method": "fgsm-rs", "pgd_every": 1}, {"method": "pgd"}):
+        settings = config(**changes, epsilon=0.1, climbs=5)
+        model = Logistic()
+        match = match_of(settings, model, rate=0.5)
+        played(match, dealt(settings), settings)
+        found.append((match.game.at("attacker").detach(), model.weight.detach(), match.gradients))
+    torch.testing.assert_close(*found)
+
+
+def test_rounds_of_many_steps_go_on_from_a_checkpoint():
+    """Updates of 5 rounds and every third of many steps: after one update the next is in the first round."""
+    settings = config(method="fgsm-rs", pgd_every=3)
+    play, table, _ = robust.experiment(settings, seed=0, device="cpu")
+    table.reset(0)
+    play.update(table.draw(play))
+    again, _, _ = robust.experiment(settings, seed=1, device="cpu")
+    again.game.load_state_dict(play.game.state_dict())
+    batch, *_ = table.draw(play)
+    for one in (play, again):
+        one.match.begin(*batch)
+        assert one.game.climb.turns == settings.climbs
 
 
 def test_the_rate_goes_there_and_back():
@@ -255,15 +295,17 @@ def test_settings_that_learn_otherwise_are_never_told_alike():
 @pytest.mark.parametrize(
     ("method", "unused"),
     [
-        ("natural", {"climbs", "stride", "beta", "ramp"}),
-        ("noise", {"climbs", "stride", "beta"}),
-        ("fgsm", {"climbs", "beta"}),
-        ("pgd", {"beta"}),
-        ("trades", set()),
+        ("natural", {"climbs", "pgd_every", "stride", "beta", "ramp"}),
+        ("noise", {"climbs", "pgd_every", "stride", "beta"}),
+        ("fgsm", {"climbs", "pgd_every", "beta"}),
+        ("fgsm-rs", {"climbs", "beta"}),
+        ("pgd", {"pgd_every", "beta"}),
+        ("trades", {"pgd_every"}),
     ],
 )
 def test_a_configuration_knows_which_options_have_no_effect_on_it(method, unused):
     assert set(config(method=method).unused) == unused
+    assert set(config(method=method, pgd_every=4).unused) == unused - ({"climbs"} if method == "fgsm-rs" else set())
 
 
 def test_the_ball_grows_over_the_ramp():
