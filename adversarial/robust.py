@@ -463,14 +463,9 @@ MNIST = Config(Schedule(steps=6_000, evaluate_every=60, samples=1_000), "mnist")
 PRESETS = {
     "digits": Preset("scikit-learn's digits, ε = 0.2, without a download", DIGITS),
     "mnist-fgsm-rs": Preset(
-        "MNIST, ε = 0.3: one random start and one step, every fourth round five steps, in a ball that grows",
+        "MNIST, ε = 0.3: one random start and one step, in every fourth round five, in a ball that grows",
         dataclasses.replace(
-            MNIST,
-            schedule=dataclasses.replace(MNIST.schedule, steps=5_000),
-            ramp=0.2,
-            pgd_every=4,
-            climbs=5,
-            learning_rate=3e-3,
+            MNIST, schedule=dataclasses.replace(MNIST.schedule, steps=5_000), ramp=0.2, pgd_every=4, climbs=5
         ),
         published=Published("0.888 (0.829 AutoAttack)", "Wong et al., ICLR 2020: PGD-50×10"),
     ),
