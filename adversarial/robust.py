@@ -17,10 +17,10 @@ fgsm-rs must begin where x + δ may be no image, as Wong's code does. Cut first,
 rises at all rises by all of ε; the attacker only ever stands in corners, and training fails as that of `fgsm` does.
 
 `fgsm` is here because it fails: the model learns to mask its gradients from one step, not to stand the ball. With some
-seeds fgsm-rs comes to the same end, suddenly and late (catastrophic overfitting, Wong et al., section 5.4); where every
-so many rounds climb as those of pgd do (`pgd_every`), the model has to stand those as well. A robust accuracy is
-evidence only where nothing is masked, so that with every one goes an alarm (`alarm`): its protocol says "evidence" or
-"not evidence".
+seeds fgsm-rs comes to the same end, suddenly and late (catastrophic overfitting, Wong et al.); where every so many
+rounds climb as those of pgd do (`pgd_every`), the model has to stand those as well, and does not. (After Li et al.,
+arXiv 2006.03089, who climb so for some batches once they find that it has happened.) A robust accuracy is evidence only
+where nothing is masked, so that with every one goes an alarm (`alarm`): its protocol says "evidence" or "not evidence".
 """
 
 from __future__ import annotations
