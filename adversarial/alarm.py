@@ -42,7 +42,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from sparring.adversarial.attacks import Attack, Ball, check, logits_of, reads, rise, slope
+from sparring.adversarial.attacks import Attack, Ball, check, logits_of, loss, reads, slope
 from sparring.adversarial.domains import Domain
 from sparring.agents.protocol import Watch, unwatched
 
@@ -202,7 +202,7 @@ def landscape(model: nn.Module, x: Tensor, y: Tensor, ball: Ball) -> list[float]
     """The mean loss at `PLACES` + 1 points from the images to ε along the steepest direction."""
     way = ball.direction(slope(model, x, y)) * ball.epsilon
     points = (x + ball.project(way * place / PLACES, x) for place in range(PLACES + 1))
-    return [float(rise(logits_of(model, point), y, None).mean()) for point in points]
+    return [float(loss(logits_of(model, point), y).mean()) for point in points]
 
 
 def judged(m: Measured) -> list[Check]:

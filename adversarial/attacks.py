@@ -16,6 +16,10 @@ An attack moves x inside a ball ‖δ‖ ≤ ε, and x + δ stays an image, in [
                 the logits are asked for                                           after Andriushchenko et al., 2020
     universal   one δ for all inputs, by gradient steps over batches               after Moosavi-Dezfooli et al., 2017
 
+What is climbed is −m, with m the lead of the class over all others: L = log(1 + exp(−m)) rises with it, so that both
+have the same steepest way and the same order of points. But ∇L shrinks like exp(−m), and rounding leaves nothing of it
+where a model is sure (through fp32's softmax from m ≈ 17 on): then an attack looks weaker than it is.
+
 In the Euclidean ball the sign is replaced by the gradient's direction. Against another model than it was made for, an
 attacked image is a transfer attack.
 """
@@ -144,20 +148,21 @@ def check(model: nn.Module, x: Tensor, y: Tensor, target: Tensor | None = None) 
 # ---------------------------------------------------------------------------------------------- what an attack raises
 
 
-def rise(logits: Tensor, y: Tensor, target: Tensor | None) -> Tensor:
-    """L [B], whose slope does not vanish where the model is sure.
+def rise(logits: Tensor, y: Tensor, target: Tensor | None = None) -> Tensor:
+    """What an attack climbs [B]: −m, m = z_y − log Σ_{j ≠ y} exp(z_j); towards a target class, its m."""
+    leads = y if target is None else target
+    own = leads[:, None] == torch.arange(logits.shape[1], device=y.device)
+    behind = (logits - logits.gather(1, leads[:, None])).masked_fill(own, -inf).logsumexp(1)
+    return behind if target is None else -behind
 
-    −log p(y) = log(1 + exp(−m)), m = z_y − log Σ_{j ≠ y} exp(z_j). Through a softmax the slope of z_y is p(y) − 1, of
-    which rounding leaves nothing from m ≈ 17 on: then an attack of a natural model looks weaker than it is.
-    """
-    if target is not None:
-        return -rise(logits, target, None)
-    own = y[:, None] == torch.arange(logits.shape[1], device=y.device)
-    return softplus(logits.masked_fill(own, -inf).logsumexp(1) - logits[own])
+
+def loss(logits: Tensor, y: Tensor) -> Tensor:
+    """L [B]."""
+    return softplus(rise(logits, y))
 
 
 def looked(model: nn.Module, x: Tensor, y: Tensor, target: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """Logits [B, K] and ∇ₓL [B, …], of one pass; a slope of 0 where the model has none."""
+    """Logits [B, K] and the slope ∇ₓ(−m) [B, …], of one pass; a slope of 0 where the model has none."""
     x = x.detach().requires_grad_()
     with torch.enable_grad():
         logits = model(x)
@@ -166,7 +171,7 @@ def looked(model: nn.Module, x: Tensor, y: Tensor, target: Tensor | None = None)
 
 
 def slope(model: nn.Module, x: Tensor, y: Tensor, target: Tensor | None = None) -> Tensor:
-    """∇ₓL [B, …]."""
+    """∇ₓ(−m) [B, …]."""
     return looked(model, x, y, target)[1]
 
 
@@ -183,22 +188,22 @@ def reads(model: nn.Module, x: Tensor) -> Tensor:
 
 
 class Best:
-    """The worst δ so far for every image [B, …]: one that is misread beats one that is not, then the higher L."""
+    """The worst δ so far for every image [B, …]: one that is misread beats one that is not, then the higher −m."""
 
     def __init__(self, x: Tensor, y: Tensor, target: Tensor | None) -> None:
         self.y, self.target = y, target
         self.delta = torch.zeros_like(x)
-        self.loss = torch.full((len(x),), -inf, device=x.device)
+        self.height = torch.full((len(x),), -inf, device=x.device)
         self.done = torch.zeros(len(x), dtype=torch.bool, device=x.device)
 
     def take(self, rows: Tensor, delta: Tensor, logits: Tensor) -> None:
         """Look at other δ [R, …] of the images `rows` [R], and keep those that are worse for the model."""
         target = None if self.target is None else self.target[rows]
-        loss, read = rise(logits, self.y[rows], target), logits.argmax(1)
+        height, read = rise(logits, self.y[rows], target), logits.argmax(1)
         done = read != self.y[rows] if target is None else read == target
-        better = (done & ~self.done[rows]) | ((done == self.done[rows]) & (loss > self.loss[rows]))
+        better = (done & ~self.done[rows]) | ((done == self.done[rows]) & (height > self.height[rows]))
         kept = rows[better]
-        self.delta[kept], self.loss[kept], self.done[kept] = delta[better], loss[better], done[better]
+        self.delta[kept], self.height[kept], self.done[kept] = delta[better], height[better], done[better]
 
 
 # ---------------------------------------------------------------------------------------------- the attacks
@@ -396,6 +401,8 @@ def universal(
     delta = torch.zeros_like(x[:1])
     for _ in range(steps):
         rows = torch.randint(len(x), (batch,), generator=dice, device=x.device)
-        up = slope(model, (x[rows] + delta).clamp(0, 1), y[rows]).sum(0, keepdim=True)
+        logits, up = looked(model, (x[rows] + delta).clamp(0, 1), y[rows])
+        shares = rise(logits, y[rows]).sigmoid()  # ∇L = σ(−m) ∇(−m)
+        up = (shares.view(-1, *[1] * (x.dim() - 1)) * up).sum(0, keepdim=True)
         delta = ball.shortened(delta + ball.epsilon / 10 * ball.direction(up))
     return delta

@@ -17,10 +17,13 @@ fgsm-rs must begin where x + δ may be no image, as Wong's code does. Cut first,
 rises at all rises by all of ε; the attacker only ever stands in corners, and training fails as that of `fgsm` does.
 
 `fgsm` is here because it fails: the model learns to mask its gradients from one step, not to stand the ball. With some
-seeds fgsm-rs comes to the same end, suddenly and late (catastrophic overfitting, Wong et al.); where every so many
-rounds climb as those of pgd do (`pgd_every`), the model has to stand those as well, and does not. (After Li et al.,
-arXiv 2006.03089, who climb so for some batches once they find that it has happened.) A robust accuracy is evidence only
-where nothing is masked, so that with every one goes an alarm (`alarm`): its protocol says "evidence" or "not evidence".
+seeds fgsm-rs comes to the same end, suddenly and late (catastrophic overfitting, Wong et al.). With `pgd_every`, every
+so many rounds climb many steps from the same kind of start, so that a model that stands one step alone does not get
+away with it. (After Li et al., arXiv 2006.03089, who climb so for some batches once they find that it has happened.)
+
+Here the attacker climbs L itself, as the papers' code does; attacks that judge climb what does not vanish where a model
+is sure (`attacks`). A robust accuracy is evidence only where nothing is masked, so that with every one goes an alarm
+(`alarm`): its protocol says "evidence" or "not evidence".
 """
 
 from __future__ import annotations
@@ -84,11 +87,11 @@ class Config:
     norm: Norm = "linf"
     """of the ball: the largest change of a pixel, or the Euclidean length"""
     climbs: int = 7
-    """k of pgd and trades"""
+    """k of pgd and trades, and of fgsm-rs in the rounds of pgd_every"""
     pgd_every: int = 0
-    """of fgsm-rs: every so many rounds k steps of 2.5 / k ε are climbed instead of the one; 0: never"""
+    """of fgsm-rs: every so many rounds the attacker climbs k steps of 2.5 / k ε, not one; 0: never"""
     stride: float = 0.0
-    """α in units of ε; 0: 1 for fgsm, 1.25 for fgsm-rs, 2.5 / k for pgd and trades"""
+    """α in units of ε, but for rounds of pgd_every; 0: 1 for fgsm, 1.25 for fgsm-rs, 2.5 / k for pgd and trades"""
     beta: float = 6.0
     """β of trades"""
     batch: int = 100
@@ -144,13 +147,13 @@ class Config:
         works = {
             "climbs": self.method in ("pgd", "trades") or self.mixed,
             "pgd_every": self.method == "fgsm-rs",
-            "stride": self.climbers,
+            "stride": self.climbers and not (self.mixed and self.pgd_every == 1),
             "beta": self.method == "trades",
             "ramp": self.method != "natural",
         }
-        if works["pgd_every"] and not self.mixed:
-            why = f"{why} and pgd_every is 0"
-        return {name: why for name, does in works.items() if not does}
+        rounds = f"{why} and pgd_every is {self.pgd_every}" if self.method == "fgsm-rs" else why
+        reasons = {"climbs": rounds, "stride": rounds}
+        return {name: reasons.get(name, why) for name, does in works.items() if not does}
 
     @property
     def attack(self) -> Attack:
@@ -209,6 +212,7 @@ class Standing(Game[Dealt]):
         super().__init__({**attacker, "model": model})
         self.config = config
         self.images: Tensor | None = None  # of the round in progress
+        self.climb = config.climb(1)  # of it
         self.begun = nn.Buffer(torch.zeros((), dtype=torch.int64))  # rounds: a clock, which a checkpoint holds
 
     @property
@@ -217,16 +221,12 @@ class Standing(Game[Dealt]):
         whole = self.config.ramp * self.config.schedule.steps
         return min(1.0, int(self.begun) / whole) if whole else 1.0
 
-    @property
-    def climb(self) -> Climb:
-        """Of the round in progress."""
-        return self.config.climb(int(self.begun))
-
     def begin(self, batch: Dealt) -> Sequence[str]:
         """The attacker is born anew, where its method says."""
         self.begun.add_(1)
         if not self.config.climbers:
             return ()
+        self.climb = self.config.climb(int(self.begun))
         with torch.no_grad():
             self.at("attacker").copy_(batch.start)
         self.images = batch.x

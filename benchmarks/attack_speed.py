@@ -82,7 +82,7 @@ def main() -> None:
             moved = method(x, y)
             if turn:
                 seconds[name].append(perf_counter() - start)
-            figures[f"{name}_loss"] = float(attacks.rise(attacks.logits_of(model, moved), y, None).mean())
+            figures[f"{name}_loss"] = float(attacks.loss(attacks.logits_of(model, moved), y).mean())
     for name, taken in seconds.items():
         figures[f"{name}_steps_per_s"] = options.images * options.steps / float(np.median(taken))
     for name in installed:

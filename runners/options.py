@@ -359,7 +359,8 @@ def places_of(config: Any) -> dict[str, str]:
 
 def chosen_preset(presets: dict[str, Any], words: Sequence[str]) -> str:
     """The preset that a command line starts from: the one it names, else the first for the world, or data, it names.
-    (A pair of domains is named by `source` and `target`, or by one of them.)
+    (A pair of domains is named by `source` and `target`, or by one of them.) Of several for the same data, the first
+    of the `method` that it names comes first.
 
     A world that no preset plays takes the first for one of its kind; a pair of domains that no preset has, the first
     that has one of them, in either place.
@@ -374,6 +375,7 @@ def chosen_preset(presets: dict[str, Any], words: Sequence[str]) -> str:
     if name is not None or not asked:
         return name or next(iter(presets))
     same = [key for key, preset in presets.items() if asked.items() <= places_of(preset.config).items()]
+    same.sort(key=lambda key: getattr(presets[key].config, "method", None) != option(words, "method"))
     if "board" in asked and not same and option(words, "komi") is None:
         raise BadInputError(
             f"no preset plays on {asked['board']} lines, so that none says what is fair: give --komi, too, or name the "

@@ -49,7 +49,7 @@ def images(count=40, seed=1, low=0.0, high=1.0):
 
 
 def losses(model, x, y):
-    return attacks.rise(attacks.logits_of(model, x), y, None)
+    return attacks.loss(attacks.logits_of(model, x), y)
 
 
 # ---------------------------------------------------------------------------------------------- closed forms
@@ -70,29 +70,44 @@ def test_on_a_linear_model_the_worst_case_is_the_dual_norm(name, norm, dual):
     torch.testing.assert_close(losses(linear(weights), found, y), torch.log1p((-expected).exp()), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("margin", [0.0, 17.0, 40.0, 80.0])
-def test_a_sure_model_is_no_masked_one(margin):
-    """FGSM is −ε sign ∇m whatever the margin m, also where fp32's softmax says p(y) = 1 and loses the slope of z_y."""
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+@pytest.mark.parametrize("margin", [0.0, 17.0, 40.0, 1e3])
+def test_a_sure_model_is_no_masked_one(margin, norm):
+    """Attacks go against ∇m whatever the margin m, also where fp32's softmax says p(y) = 1 and loses z_y's slope."""
     weights = torch.randn(16, generator=dice(3)) / 4
     model = linear(weights)
     model[1].weight.data[0] = -weights.abs() / 2  # another way than w: what is left of the slope without z_y is no help
     model[1].bias.data[1] = margin
     x, _ = images(low=0.3, high=0.7)
     y = torch.ones(len(x), dtype=torch.int64)
-    found = Attack("fgsm", Ball(0.1))(model, x, y, dice())
-    expected = -(weights + weights.abs() / 2).sign()  # of ∇m = w_1 − w_0
-    torch.testing.assert_close(found, x + 0.1 * expected.view(PIXELS))
+    up = -(weights + weights.abs() / 2)  # −∇m = w_0 − w_1
+    step = up.sign() if norm == "linf" else up / up.norm()
+    for name in ("fgsm", "pgd"):
+        found = Attack(name, Ball(0.1, norm), steps=20)(model, x, y, dice())
+        torch.testing.assert_close(found, (x + 0.1 * step.view(PIXELS)), rtol=0, atol=0.02 if norm == "l2" else 1e-5)
+    every = attacks.universal(model, x, y, Ball(0.1), steps=20, batch=8, dice=dice())
+    assert (every.abs().amax() == 0) == (margin == 1e3)  # whose mean loss is 0 everywhere
 
 
 @given(st.integers(0, 1000), st.booleans())
-def test_the_loss_is_torchs_cross_entropy(seed, targeted):
+def test_what_is_climbed_rises_with_the_cross_entropy(seed, targeted):
+    """L = log(1 + exp(h)) is torch's, and so is its slope σ(h) ∇h; the target's L is −log(1 + exp(−h))."""
     logits = 6 * torch.randn(20, 4, generator=dice(seed), dtype=torch.float64)
     logits.requires_grad_()
     y = torch.randint(4, (20,), generator=dice(seed + 1))
     theirs = nn.functional.cross_entropy(logits, y, reduction="none") * (-1 if targeted else 1)
-    ours = attacks.rise(logits, y, y if targeted else None)
+    height = attacks.rise(logits, y, y if targeted else None)
+    ours = -nn.functional.softplus(-height) if targeted else attacks.loss(logits, y)
     torch.testing.assert_close(ours, theirs)
-    torch.testing.assert_close(*(torch.autograd.grad(loss.sum(), logits)[0] for loss in (ours, theirs)))
+    slopes = [torch.autograd.grad(one.sum(), logits, retain_graph=True)[0] for one in (theirs, height)]
+    shares = (-height if targeted else height).sigmoid().detach()
+    torch.testing.assert_close(slopes[0], shares[:, None] * slopes[1])
+
+
+def test_large_logits_cost_no_digits():
+    logits, y = torch.full((1, 3), 1e8), torch.tensor([1])
+    assert float(attacks.loss(logits, y)) == pytest.approx(math.log(3))
+    assert float(attacks.rise(logits, y)) == pytest.approx(math.log(2))
 
 
 def test_where_the_image_ends_the_worst_case_is_cut_pixel_by_pixel():

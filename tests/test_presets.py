@@ -144,6 +144,21 @@ def test_a_command_line_starts_from_a_preset_whatever_it_says(words, chosen):
     assert options.chosen_preset(catalog.load("ppo").PRESETS, words) == chosen
 
 
+@pytest.mark.parametrize(
+    ("words", "chosen"),
+    [
+        ("--data mnist", "mnist-fgsm-rs"),
+        ("--data mnist --method pgd", "mnist-pgd"),
+        ("--method=trades --data=mnist", "mnist-trades"),
+        ("--data mnist --method fgsm", "mnist-fgsm"),
+        ("--data mnist --method noise", "mnist-fgsm-rs"),
+        ("--method pgd", "digits"),
+    ],
+)
+def test_of_several_presets_for_the_same_data_the_first_of_the_method_is_taken(words, chosen):
+    assert options.chosen_preset(catalog.load("robust").PRESETS, words.split()) == chosen
+
+
 @pytest.mark.parametrize("algorithm", ["alphazero", "ppo-selfplay"])
 def test_a_board_chooses_its_preset_and_one_that_has_none_wants_a_komi(algorithm):
     presets = catalog.load(algorithm).PRESETS
