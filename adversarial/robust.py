@@ -16,10 +16,10 @@ training: in the whole of a large ball from the start, a small model may never l
 fgsm-rs must begin where x + δ may be no image, as Wong's code does. Cut first, every pixel of a black background that
 rises at all rises by all of ε; the attacker only ever stands in corners, and training fails as that of `fgsm` does.
 
-`fgsm` is here because it fails: the model learns to mask its gradients from one step, not to stand the ball. With some
-seeds fgsm-rs comes to the same end, suddenly and late (catastrophic overfitting, Wong et al.). With `pgd_every`, every
-so many rounds climb many steps from the same kind of start, so that a model that stands one step alone does not get
-away with it. (After Li et al., arXiv 2006.03089, who climb so for some batches once they find that it has happened.)
+`fgsm` is here because it fails: the model learns to mask its gradients from one step, not to stand the ball. fgsm-rs
+may suddenly come to the same end (catastrophic overfitting, Wong et al.). With `pgd_every`, every so many rounds climb
+many steps from the same kind of start, so that a model that stands one step alone does not get away with it. (After Li
+et al., arXiv 2006.03089, who climb so for some batches once they find that it has happened.)
 
 Here the attacker climbs L itself, as the papers' code does; attacks that judge climb what does not vanish where a model
 is sure (`attacks`). A robust accuracy is evidence only where nothing is masked, so that with every one goes an alarm

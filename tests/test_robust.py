@@ -247,7 +247,6 @@ def test_an_experiment_takes_the_steps_of_its_rounds():
     longest = []
     for _ in range(3):
         play.match.begin(Dealt(grey, far, torch.zeros_like(grey)))
-        play.match.optimisers["attacker"].step()  # along nothing yet
         at = play.game.at("attacker")
         at.grad = torch.ones_like(at)
         before = at.detach().clone()
