@@ -75,7 +75,9 @@ def test_the_expected_time_of_an_adaptation_is_that_of_its_benchmark(name, claim
     assert preset.minutes == pytest.approx(figures(claim)[f"{preset.own.figure}_minutes"], rel=1 / 2)
 
 
-@pytest.mark.parametrize(("name", "method"), [("mnist-fgsm-rs", "fgsm_rs"), ("mnist-pgd", "pgd_training")])
+@pytest.mark.parametrize(
+    ("name", "method"), [("mnist-fgsm-rs", "fgsm_rs"), ("mnist-pgd", "pgd_training"), ("mnist-trades", "trades")]
+)
 def test_the_expected_time_of_training_against_an_attacker_is_that_of_its_benchmark(name, method):
     preset = catalog.load("robust").PRESETS[name]
     assert preset.minutes == pytest.approx(figures("robust_mnist")[f"{method}_minutes"], rel=1 / 2)
