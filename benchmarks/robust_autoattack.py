@@ -32,7 +32,7 @@ PART = 100  # images
 TRAINED = ("fgsm_rs", "pgd_training", "trades")
 SOURCE = "auto-attack, README: standard version, 10,000 images"
 PUBLISHED = {
-    "fgsm_rs_autoattack": {"value": 0.8293, "source": SOURCE},
+    "fgsm_rs_autoattack": {"value": 0.8293, "source": f"{SOURCE}, one step in every round, no ramp"},
     "pgd_training_autoattack": {"value": 0.8850, "source": f"{SOURCE}, a larger network"},
     "trades_autoattack": {"value": 0.9281, "source": f"{SOURCE}, a larger network"},
 }
