@@ -425,6 +425,16 @@ def robust_autoattack(result: dict[str, Any]) -> list[str]:
     ]
 
 
+def dann_minutes(result: dict[str, Any]) -> list[str]:
+    """What a seed costs."""
+    alone, together = (result["figures"][name] for name in ("alone", "together"))
+    return [
+        f"**Minutes of DANN** from MNIST to MNIST-M, on the clock, with evaluation, probes and pictures: "
+        f"a seed alone, on one core, {alone['minutes_a_seed']:.1f}; {together['seeds']} at a time "
+        f"{together['minutes_a_seed']:.1f} each.",
+    ]
+
+
 def attack_speed(result: dict[str, Any]) -> list[str]:
     """PGD beside its peers."""
     f = result["figures"]
@@ -736,6 +746,7 @@ SECTIONS: dict[str, Callable[[dict[str, Any]], list[str]]] = {
     "play_overhead": overhead,
     "digits_to_colour": adaptation,
     "mnist_to_mnistm": adaptation,
+    "dann_minutes": dann_minutes,
     "mnist_to_usps": adaptation,
     "dann_spread": spread,
     "robust_mnist": robust,
