@@ -2,8 +2,9 @@
 
 `minutes_a_seed` are on the clock from the command to its end, so with loading, final evaluation, fresh probes and
 pictures, over the number of seeds; `training_minutes` are those of training alone. A run uses
-one thread, for its network is small, so that a core idles beside one that is alone. Accuracies show that what was timed
-is what `mnist_to_mnistm.py` reports. All is trained anew, in a folder that goes away.
+one thread, for its network is small, so that a core idles beside one that is alone. Accuracies are kept to tell that
+these were whole runs; on another processor, which rounds otherwise, a seed ends elsewhere than in `mnist_to_mnistm`. All
+is trained anew, in a folder that goes away.
 
 MNIST and MNIST-M are found where the variable SPARRING_DATA says.
 """
