@@ -1,10 +1,10 @@
 """How long a seed of DANN from MNIST to MNIST-M takes: alone, and with as many seeds at a time as there are cores.
 
 `minutes_a_seed` are on the clock from the command to its end, so with loading, final evaluation, fresh probes and
-pictures, over the number of seeds; `training_minutes` are those of training alone. A run uses
-one thread, for its network is small, so that a core idles beside one that is alone. Accuracies are kept to tell that
-these were whole runs; on another processor, which rounds otherwise, a seed ends elsewhere than in `mnist_to_mnistm`. All
-is trained anew, in a folder that goes away.
+pictures, over the number of seeds; `training_minutes` are those of training alone. A run uses one thread, for its
+network is small, so that a core idles beside one that is alone. Accuracies are kept to tell that these were whole runs;
+on another processor, which rounds otherwise, a seed ends elsewhere than in `mnist_to_mnistm`. All is trained anew, in a
+folder that goes away.
 
 MNIST and MNIST-M are found where the variable SPARRING_DATA says.
 """
