@@ -23,15 +23,16 @@ from mixtures import minutes_of
 from mnist_to_mnistm import METHODS
 
 from sparring.runners.job import cores
+from sparring.runners.sweepfolder import Sweep
 
 
-def timed(seeds: range, more: list[str], out: Path) -> dict[str, Any]:
-    """A sweep of these seeds, all at a time."""
+def timed(seeds: range, more: list[str], out: Path) -> tuple[Sweep, dict[str, Any]]:
+    """A sweep of these seeds, all at a time, and what it took."""
     begun = time.perf_counter()
     sweep = sweeps.trained("dann", [*METHODS["dann"], *more], seeds, out, len(seeds))
     minutes = (time.perf_counter() - begun) / 60
     runs = [sweep.folder(seed) for seed in seeds]
-    return {
+    return sweep, {
         "seeds": len(seeds),
         "minutes_a_seed": minutes / len(seeds),
         "training_minutes": [minutes_of(run) for run in runs],
@@ -45,12 +46,16 @@ def main() -> None:
     options = parser.parse_args()
     more = ["--steps", str(options.steps)] if options.steps else []
     with tempfile.TemporaryDirectory() as folder:
-        alone = timed(range(1), more, Path(folder) / "alone")
-        together = timed(range(cores()), more, Path(folder) / "together")
+        _, alone = timed(range(1), more, Path(folder) / "alone")
+        sweep, together = timed(range(cores()), more, Path(folder) / "together")
     record.write(
         "dann_minutes",
         figures={"alone": alone, "together": together},
-        protocol={"job": ["sparring", "sweep", "dann", *METHODS["dann"], *more], "threads": 1, "checkpoint": "last"},
+        protocol={
+            "job": ["sparring", "sweep", "dann", *METHODS["dann"], *more],
+            "threads": sweep.job.threads,
+            "checkpoint": "last",
+        },
         seeds=list(range(cores())),
         notes="minutes_a_seed is on the clock, over the number of seeds; training_minutes are of training alone.",
     )

@@ -68,7 +68,7 @@ def left(run: RunFolder, method: str, samples: int, briefly: bool) -> dict[str, 
 
 
 def main() -> None:
-    options = arguments(__doc__, 300, TRAINED, TRAINED)
+    options = arguments(__doc__, 300, TRAINED)
     figures: dict[str, Any] = {}
     for name in options.methods:
         sweep = trained(name, options)

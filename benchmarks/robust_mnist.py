@@ -135,11 +135,11 @@ def draw(figures: dict[str, Any], path: Path) -> None:
     pictures.save(figure, path)
 
 
-def arguments(description: str, samples: int, methods: Sequence[str], usual: Sequence[str]) -> argparse.Namespace:
+def arguments(description: str, samples: int, methods: Sequence[str]) -> argparse.Namespace:
     """The command line; `more` are the options of every run that it leads to."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--methods", nargs="+", default=list(usual), choices=list(methods))
+    parser.add_argument("--methods", nargs="+", default=list(methods), choices=list(methods))
     parser.add_argument("--jobs", type=int, help="runs at a time; default: as many as the cores hold")
     parser.add_argument("--samples", type=int, default=samples, help="images that are attacked")
     parser.add_argument("--steps", type=int, help="rounds of every run, and 2 steps of PGD: to try whether it runs")
@@ -158,7 +158,7 @@ def trained(name: str, options: argparse.Namespace) -> Sweep:
 
 
 def main() -> None:
-    options = arguments(__doc__, HELD_OUT, list(METHODS), list(METHODS))
+    options = arguments(__doc__, HELD_OUT, list(METHODS))
     figures: dict[str, Any] = {}
     titles: dict[str, list[str]] = {}
     trained_with: dict[str, dict[str, Any]] = {}

@@ -360,7 +360,7 @@ def places_of(config: Any) -> dict[str, str]:
 def chosen_preset(presets: dict[str, Any], words: Sequence[str]) -> str:
     """The preset that a command line starts from: the one it names, else the first for the world, or data, it names.
     (A pair of domains is named by `source` and `target`, or by one of them.) Of several for the same data, the first
-    of the `method` that it names comes first.
+    of the `method` that it names is taken.
 
     A world that no preset plays takes the first for one of its kind; a pair of domains that no preset has, the first
     that has one of them, in either place.
